@@ -1,1 +1,2 @@
-//! x
+//! The resshim command, as a library.
+pub mod report;

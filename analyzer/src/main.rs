@@ -1,2 +1,2 @@
-//! x
+//! The `resshim` command.
 fn main() {}
