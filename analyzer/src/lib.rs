@@ -1,2 +1,3 @@
 //! The resshim command, as a library.
+pub mod escape;
 pub mod report;
