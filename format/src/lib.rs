@@ -28,6 +28,9 @@
 //! fields are only ever added at the end of a row.
 #![no_std]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod header;
 pub mod index;
 pub mod op;

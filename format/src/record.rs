@@ -206,3 +206,6 @@ impl TextWord {
 }
 
 const _: () = assert!(TEXT_BYTES == 104);
+
+#[cfg(all(test, not(loom)))]
+mod tests;

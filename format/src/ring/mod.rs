@@ -6,7 +6,7 @@
 //! chunk i     word 0  fill number it was begun with
 //!             word 1  base: time stamp counter     word 2  CLOCK_MONOTONIC at the base, ns
 //!             word 3  tid:32 | shared:32            word 4  committed: words that may be read, header included
-//!             word 5  reserved words (shared)       word 6  completed words (shared)
+//!             word 5  reserved words (shared; else closed) word 6  completed words (shared)
 //!             word 7  acquisitions:32 | releases:32 in it
 //!             word 8… records
 //! ```
@@ -16,7 +16,7 @@
 //! | `Free` | nobody | a writer → `Owned`, `Shared` |
 //! | `Owned` | one thread | that thread → `Full`, `Parked` |
 //! | `Shared` | whoever reserved words in it | who completes the last word → `Full` |
-//! | `Parked` | nobody | a writer → `Owned` (same fill, goes on behind what is there); the drainer → `Free` |
+//! | `Parked` | nobody | a writer → `Owned` (same fill, goes on behind what is there); the drainer → `Full`; a writer that finds no free chunk, as `Full` |
 //! | `Full` | nobody | the drainer → `Free`; a writer that finds no free chunk → `Owned`, `Shared` |
 //!
 //! Each time a chunk is begun it gets a new fill number; a copy whose state word is the same before
@@ -25,13 +25,19 @@
 //! * killed while filling an owned chunk: `committed` is before the torn record; it is not seen.
 //! * killed between taking a chunk and its first commit: `committed` is 8, or word 0 is another
 //!   fill's: the chunk is empty.
-//! * killed while filling a slot of a shared chunk: word 0 of the slot is 0; the slot is skipped. The chunk stays `Shared`.
-//! * killed between two steps of sealing: the chunk stays `Owned`; it is read all the same.
+//! * killed while filling the slots of an event of a shared chunk: word 0 of the first one is 0; they are
+//!   skipped. The chunk stays `Shared`; it is read all the same.
+//! * killed before sealing: the chunk stays `Owned`; it is read all the same.
+//! * killed between giving back a chunk and making it `Free`: it stays `Shared` and empty.
 //! * drainer killed between writing a frame and freeing the chunk: the next one writes the frame
 //!   again; readers drop what they have seen of this (fill, word).
 
 pub mod reader;
+mod shared;
 pub mod writer;
+
+#[cfg(all(test, not(loom)))]
+mod tests;
 
 /// Words of a chunk (16 KiB).
 #[cfg(not(loom))]

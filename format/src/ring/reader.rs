@@ -13,7 +13,7 @@ pub struct Anomalies {
     pub bad_lengths: u64,
     /// Operations that this version does not know; passed over.
     pub unknown_ops: u64,
-    /// Slots of shared chunks that were not completed.
+    /// Slots of shared chunks that were not completed although later ones were.
     pub holes: u64,
     /// Strings without the record they belong to.
     pub stray_texts: u64,
@@ -60,17 +60,43 @@ pub fn copy(
 }
 
 /// Frees a chunk that was copied and stored: only if it is still the same and nobody writes it.
+///
+/// A parked chunk is not freed but made full, and the answer is false: a thread may have taken it,
+/// written and parked it again since it was copied, which its state word does not tell. Full is the
+/// last state of a fill, so the next round copies what is new and frees it. A drainer that finds
+/// nothing new in a full chunk must call this all the same.
 pub fn free(state: &AtomicU64, copied: &Copied) -> bool {
-    if !matches!(copied.state.state, ChunkState::Full | ChunkState::Parked) {
-        return false;
+    let fill = copied.state.fill;
+    let (next, freed) = match copied.state.state {
+        ChunkState::Full => (ChunkState::Free, true),
+        ChunkState::Parked => (ChunkState::Full, false),
+        _ => return false,
+    };
+    let next = StateWord { state: next, fill }.pack();
+    let done = state
+        .compare_exchange(copied.state.pack(), next, Ordering::AcqRel, Ordering::Relaxed)
+        .is_ok();
+    done && freed
+}
+
+/// Words of a copy, from the first on, that no later copy of this fill shows otherwise: a drainer of
+/// a living process stores no more than these and comes back for the rest. In a shared chunk that is
+/// not full they end before the first slot that is not complete.
+pub fn settled(copied: &Copied, words: &[u64]) -> usize {
+    let shared = words.get(word::OWNER).is_some_and(|owner| owner >> 32 == 1);
+    if !shared || copied.state.state == ChunkState::Full {
+        return copied.words;
     }
-    let free = StateWord { state: ChunkState::Free, fill: copied.state.fill }.pack();
-    state.compare_exchange(copied.state.pack(), free, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    let slots = words.get(CHUNK_HEADER..copied.words).unwrap_or(&[]).chunks_exact(SLOT_WORDS);
+    CHUNK_HEADER + slots.take_while(|slot| slot[0] != 0).count() * SLOT_WORDS
 }
 
 /// One record of a chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Record<'a> {
+    /// Index in the chunk of its header word (in a shared chunk: of its slot); with the chunk's fill
+    /// number it names the record.
+    pub at: usize,
     /// Time stamp counter, to `1 << TIME_SHIFT` ticks.
     pub tsc: u64,
     /// Thread that wrote it.
@@ -149,6 +175,10 @@ pub struct Records<'a> {
     tid: u32,
     base: u64,
     shared: bool,
+    /// Slots without a first word since the last one that has one.
+    empty: u64,
+    /// The slots that follow belong to an event whose first slot is not there.
+    headless: bool,
     /// What was wrong so far.
     pub anomalies: Anomalies,
 }
@@ -166,6 +196,8 @@ impl<'a> Records<'a> {
             tid: owner as u32,
             base: get(word::BASE_TSC),
             shared,
+            empty: 0,
+            headless: false,
             anomalies: Anomalies::default(),
         }
     }
@@ -199,12 +231,29 @@ impl<'a> Records<'a> {
         }
     }
 
+    /// Passes over the `Text` records at `at`.
+    fn skip_texts(&mut self) {
+        while let Some(bits) = self.words.get(self.at) {
+            let text = HeaderWord::unpack(*bits);
+            if text.op != Op::Text.number() || text.words < 2 {
+                return;
+            }
+            self.at += text.words as usize;
+        }
+        if self.at > self.words.len() {
+            self.anomalies.bad_lengths += 1;
+            self.at = self.words.len();
+        }
+    }
+
     fn next_owned(&mut self) -> Option<Record<'a>> {
         loop {
-            let (header, body) = self.record_at(self.at)?;
+            let at = self.at;
+            let (header, body) = self.record_at(at)?;
             self.at += header.words as usize;
             let Some(op) = Op::from_number(header.op) else {
                 self.anomalies.unknown_ops += 1;
+                self.skip_texts();
                 continue;
             };
             match op {
@@ -216,23 +265,15 @@ impl<'a> Records<'a> {
                 Op::Text => self.anomalies.stray_texts += 1,
                 _ => {
                     let start = self.at;
-                    while let Some(bits) = self.words.get(self.at) {
-                        let text = HeaderWord::unpack(*bits);
-                        if text.op != Op::Text.number() || text.words < 2 {
-                            break;
-                        }
-                        self.at += text.words as usize;
-                    }
-                    self.at = self.at.min(self.words.len());
-                    let tsc = self.base.wrapping_add((header.dt as u64) << TIME_SHIFT);
-                    let texts = &self.words[start..self.at];
+                    self.skip_texts();
                     return Some(Record {
-                        tsc,
+                        at,
+                        tsc: self.base.wrapping_add((header.dt as u64) << TIME_SHIFT),
                         tid: self.tid,
                         op,
                         stack: header.stack,
                         words: body,
-                        texts,
+                        texts: &self.words[start..self.at],
                         shared: false,
                     });
                 }
@@ -241,31 +282,28 @@ impl<'a> Records<'a> {
     }
 
     fn next_shared(&mut self) -> Option<Record<'a>> {
-        while self.at + SLOT_WORDS <= self.words.len() {
-            let slot = &self.words[self.at..self.at + SLOT_WORDS];
+        while let Some(slot) = self.words.get(self.at..self.at + SLOT_WORDS) {
+            let at = self.at;
             self.at += SLOT_WORDS;
-            let context = HeaderWord::unpack(slot[0]);
             if slot[0] == 0 {
-                self.anomalies.holes += 1;
+                // Not a hole yet: the end of the chunk may be empty, or too short for an event.
+                self.empty += 1;
+                self.headless = true;
                 continue;
             }
+            self.anomalies.holes += core::mem::take(&mut self.empty);
+            let context = HeaderWord::unpack(slot[0]);
             let header = HeaderWord::unpack(slot[3]);
-            if context.op != Op::Context.number() || header.words == 0 {
-                self.anomalies.bad_lengths += 1;
-                continue;
-            }
-            let Some(body) = slot.get(4..3 + header.words as usize) else {
+            let body = slot.get(4..3 + header.words as usize);
+            let (Some(body), true) = (body, context.op == Op::Context.number()) else {
                 self.anomalies.bad_lengths += 1;
                 continue;
             };
-            let Some(op) = Op::from_number(header.op) else {
-                self.anomalies.unknown_ops += 1;
-                continue;
-            };
-            if context.stack != 0 || op == Op::Text {
-                self.anomalies.stray_texts += 1;
+            if context.stack != 0 {
+                self.anomalies.stray_texts += !self.headless as u64;
                 continue;
             }
+            self.headless = false;
             let start = self.at;
             let mut part = 0;
             while let Some(next) = self.words.get(self.at..self.at + SLOT_WORDS) {
@@ -276,15 +314,22 @@ impl<'a> Records<'a> {
                 part += 1;
                 self.at += SLOT_WORDS;
             }
-            return Some(Record {
-                tsc: slot[1],
-                tid: slot[2] as u32,
-                op,
-                stack: header.stack,
-                words: body,
-                texts: &self.words[start..self.at],
-                shared: true,
-            });
+            match Op::from_number(header.op) {
+                None => self.anomalies.unknown_ops += 1,
+                Some(Op::Text) => self.anomalies.stray_texts += 1,
+                Some(op) => {
+                    return Some(Record {
+                        at,
+                        tsc: slot[1],
+                        tid: slot[2] as u32,
+                        op,
+                        stack: header.stack,
+                        words: body,
+                        texts: &self.words[start..self.at],
+                        shared: true,
+                    });
+                }
+            }
         }
         None
     }
