@@ -1,0 +1,4 @@
+//! Threads.
+
+/// Called once at start.
+pub fn prepare() {}

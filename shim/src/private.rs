@@ -1,0 +1,169 @@
+//! What the shim knows of this process and keeps to itself.
+//!
+//! Nobody else can write here, so only from here come sizes, indices and loop bounds. All of it is
+//! page-aligned and marked `MADV_WIPEONFORK`: a child of any kind of fork, the raw system call too,
+//! finds zeros, which mean "nothing yet", and makes its own region. A vfork child shares it and is
+//! told apart by its thread's `in_vfork`.
+
+use crate::index::{FreeList, Index};
+use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+/// Steps in which a region grows.
+pub const STEP: usize = 16 << 10;
+/// Most bytes of a region.
+pub const RESERVE: usize = 64 << 20;
+/// Words of the map of promised steps.
+const STEP_WORDS: usize = RESERVE / STEP / 64;
+/// Shared chunks in use at once.
+pub const SHARED_PLACES: usize = 8;
+/// Rows of the tables with free lists.
+pub mod rows {
+    /// Threads.
+    pub const THREADS: usize = 8192;
+    /// Children.
+    pub const CHILDREN: usize = 8192;
+    /// Sampled heap blocks.
+    pub const HEAP: usize = 1 << 17;
+    /// Mappings.
+    pub const MAPPINGS: usize = 1 << 14;
+    /// Annotated resources.
+    pub const ANNOTATED: usize = 1 << 14;
+}
+
+/// Where the region stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    /// Nothing yet.
+    None = 0,
+    /// One thread makes it.
+    Making = 1,
+    /// It is there.
+    Live = 2,
+    /// It cannot be had: runs untracked.
+    Refused = 3,
+}
+
+/// The state. See the module's documentation.
+#[repr(C, align(4096))]
+pub struct Private {
+    /// A [`Status`].
+    pub status: AtomicU32,
+    /// Number of this incarnation; threads compare it with their own.
+    pub incarnation: AtomicU32,
+    /// Address of the region.
+    pub base: AtomicUsize,
+    /// Its id.
+    pub region_id: AtomicU64,
+    /// Bit a step: promised by the kernel.
+    pub steps: [AtomicU64; STEP_WORDS],
+    /// Bytes promised.
+    pub promised: AtomicU64,
+    /// Bytes up to which the cgroup's headroom has been checked.
+    pub headroom_checked: AtomicU64,
+    /// Growth has been refused for good.
+    pub no_growth: AtomicU32,
+    /// Chunks promised.
+    pub chunks: AtomicU32,
+    /// Chunks that may ever be promised.
+    pub chunk_limit: AtomicU32,
+    /// Threads that own a chunk, about.
+    pub owners: AtomicU32,
+    /// Where many threads write together.
+    pub shared_places: [AtomicU32; SHARED_PLACES],
+    /// Fill numbers that are not overwritten: from, to.
+    pub frozen: [AtomicU64; 2],
+    /// Bit a kind: its first shortage has frozen the ring.
+    pub frozen_kinds: AtomicU64,
+    /// Rows handed out of each dense table.
+    pub used: [AtomicU32; 16],
+    /// Free rows.
+    pub free_threads: FreeList<{ rows::THREADS }>,
+    /// Free rows.
+    pub free_children: FreeList<{ rows::CHILDREN }>,
+    /// Free rows.
+    pub free_heap: FreeList<{ rows::HEAP }>,
+    /// Free rows.
+    pub free_mappings: FreeList<{ rows::MAPPINGS }>,
+    /// Free rows.
+    pub free_annotated: FreeList<{ rows::ANNOTATED }>,
+    /// Frames → stack id.
+    pub stacks: Index<{ 1 << 17 }>,
+    /// (stack, kind) → site.
+    pub sites: Index<{ 1 << 14 }>,
+    /// (operation, errno, stack) → failure row.
+    pub failures: Index<{ 1 << 12 }>,
+    /// Address → heap row.
+    pub heap: Index<{ 1 << 18 }>,
+    /// Address → mapping row.
+    pub mappings: Index<{ 1 << 15 }>,
+    /// (kind, handle) → annotated row.
+    pub annotated: Index<{ 1 << 15 }>,
+    /// pid → child row.
+    pub children: Index<{ 1 << 14 }>,
+    /// Heap blocks that may be in the index: bit by hash of the address.
+    pub heap_filter: [AtomicU64; 512],
+    /// How many live samples share a filter bit.
+    pub heap_counts: [AtomicU32; 512 * 64],
+    /// Start routine and argument of threads on their way, by row.
+    pub starts: [[AtomicUsize; 2]; rows::THREADS],
+    /// Kinds that the program named: hash of the name.
+    pub kind_hashes: [AtomicU64; 128],
+    /// Process start, clock ticks since boot.
+    pub start_ticks: AtomicU64,
+    /// Process id.
+    pub pid: AtomicU32,
+    /// Events that came while the region was being made, or could not be.
+    pub unseen: AtomicU64,
+}
+
+/// The one instance.
+pub static PRIVATE: Private = Private {
+    status: AtomicU32::new(0),
+    incarnation: AtomicU32::new(0),
+    base: AtomicUsize::new(0),
+    region_id: AtomicU64::new(0),
+    steps: [const { AtomicU64::new(0) }; STEP_WORDS],
+    promised: AtomicU64::new(0),
+    headroom_checked: AtomicU64::new(0),
+    no_growth: AtomicU32::new(0),
+    chunks: AtomicU32::new(0),
+    chunk_limit: AtomicU32::new(0),
+    owners: AtomicU32::new(0),
+    shared_places: [const { AtomicU32::new(0) }; SHARED_PLACES],
+    frozen: [const { AtomicU64::new(0) }; 2],
+    frozen_kinds: AtomicU64::new(0),
+    used: [const { AtomicU32::new(0) }; 16],
+    free_threads: FreeList::NEW,
+    free_children: FreeList::NEW,
+    free_heap: FreeList::NEW,
+    free_mappings: FreeList::NEW,
+    free_annotated: FreeList::NEW,
+    stacks: Index::NEW,
+    sites: Index::NEW,
+    failures: Index::NEW,
+    heap: Index::NEW,
+    mappings: Index::NEW,
+    annotated: Index::NEW,
+    children: Index::NEW,
+    heap_filter: [const { AtomicU64::new(0) }; 512],
+    heap_counts: [const { AtomicU32::new(0) }; 512 * 64],
+    starts: [const { [const { AtomicUsize::new(0) }; 2] }; rows::THREADS],
+    kind_hashes: [const { AtomicU64::new(0) }; 128],
+    start_ticks: AtomicU64::new(0),
+    pid: AtomicU32::new(0),
+    unseen: AtomicU64::new(0),
+};
+
+impl Private {
+    /// The region's status.
+    #[inline(always)]
+    pub fn status(&self) -> Status {
+        match self.status.load(Ordering::Acquire) {
+            0 => Status::None,
+            1 => Status::Making,
+            2 => Status::Live,
+            _ => Status::Refused,
+        }
+    }
+}

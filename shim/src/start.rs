@@ -1,0 +1,467 @@
+//! The beginning and the end of an image: configuration, identity, original functions, the index.
+//!
+//! The constructor runs first of all (`-z initfirst`), but a `preinit_array` or ld.so itself can
+//! call a hook earlier; so starting is a function that anyone may call, and that runs once. Whoever
+//! comes while another thread starts goes on untracked instead of waiting.
+//!
+//! With `-z initfirst`, libc's `environ` is not set yet and the constructor of the `ctor` crate gets
+//! no arguments: both are read from the start-up stack that the kernel made.
+#![allow(unsafe_code, reason = "reads the start-up stack, registers the exit handler")]
+
+use crate::config::{Config, Text};
+use crate::index::hash;
+use crate::private::PRIVATE;
+use crate::{hooks, real, region, sys};
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_char, c_int, c_void};
+use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use resshim_format::header::{End, Tag};
+use resshim_format::index::{INDEX_FILE, IndexEvent, IndexRow};
+use resshim_format::op::Op;
+use rustix::fd::{AsFd, OwnedFd};
+use zerocopy::IntoBytes;
+
+const NOT_STARTED: u32 = 0;
+const STARTING: u32 = 1;
+const STARTED: u32 = 2;
+const OFF: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(NOT_STARTED);
+static INCARNATIONS: AtomicU32 = AtomicU32::new(0);
+static IMAGE_PID: AtomicU32 = AtomicU32::new(0);
+static IMAGE_REGION: AtomicU64 = AtomicU64::new(0);
+static PARENT_REGION: AtomicU64 = AtomicU64::new(0);
+static PARENT_FORK: AtomicU32 = AtomicU32::new(0);
+static ARGUMENTS: AtomicUsize = AtomicUsize::new(0);
+static PRIVATE_DIRECTORY: AtomicPtr<c_char> = AtomicPtr::new(core::ptr::null_mut());
+static HEAP_IS_OURS: AtomicU32 = AtomicU32::new(1);
+
+struct Settings(UnsafeCell<Config>);
+// SAFETY: written by the one thread that starts, read only after `STATE` says so.
+unsafe impl Sync for Settings {}
+static SETTINGS: Settings = Settings(UnsafeCell::new(Config::DEFAULT));
+
+unsafe extern "C" {
+    /// Where the kernel put `argc` (ld.so; `GLIBC_2.2.5`).
+    static __libc_stack_end: *const usize;
+}
+
+/// What the user asked for. Only after start.
+pub fn settings() -> &'static Config {
+    // SAFETY: nobody writes any more once `STATE` is `STARTED`; callers run after that.
+    unsafe { &*SETTINGS.0.get() }
+}
+
+#[ctor::ctor(unsafe)]
+fn constructor() {
+    is_on();
+}
+
+/// Whether events are to be recorded; starts the shim if nobody did.
+#[inline(always)]
+pub fn is_on() -> bool {
+    match STATE.load(Ordering::Acquire) {
+        STARTED => true,
+        NOT_STARTED => start(),
+        _ => false,
+    }
+}
+
+/// Whether start is over and recording is on; never starts anything.
+#[inline(always)]
+pub fn has_started() -> bool {
+    STATE.load(Ordering::Acquire) == STARTED
+}
+
+#[cold]
+fn start() -> bool {
+    let claimed =
+        STATE.compare_exchange(NOT_STARTED, STARTING, Ordering::AcqRel, Ordering::Acquire);
+    if claimed.is_err() {
+        return false;
+    }
+    // SAFETY: this thread won the claim: nobody else reads or writes the settings now.
+    let config = unsafe { &mut *SETTINGS.0.get() };
+    // SAFETY: the start-up stack is as the kernel made it; ld.so set the pointer before any code of ours runs.
+    let random = unsafe { read_start_stack(config) };
+    if config.off {
+        STATE.store(OFF, Ordering::Release);
+        return false;
+    }
+    for hook in hooks::all() {
+        hook.real.resolve();
+    }
+    let find_object = real::find(c"_dl_find_object");
+    crate::stack::set_find_object(find_object);
+    HEAP_IS_OURS.store(u32::from(hooks::owns_malloc()), Ordering::Relaxed);
+    let pid = sys::pid();
+    IMAGE_PID.store(pid, Ordering::Relaxed);
+    let id = hash(random ^ sys::counter() ^ (pid as u64) << 32).max(1);
+    IMAGE_REGION.store(id, Ordering::Relaxed);
+    register_exit();
+    crate::hooks::thread::prepare();
+    STATE.store(STARTED, Ordering::Release);
+    append_index(IndexEvent::Begin, id, 0);
+    true
+}
+
+/// Reads arguments, environment and the kernel's random bytes.
+///
+/// # Safety
+/// `__libc_stack_end` points at `argc, argv…, 0, envp…, 0, auxv…` (System V ABI, 3.4.1).
+unsafe fn read_start_stack(config: &mut Config) -> u64 {
+    // SAFETY: by the layout of the start-up stack, each of the three lists ends with a zero.
+    unsafe {
+        let stack = __libc_stack_end;
+        if stack.is_null() {
+            return 0;
+        }
+        ARGUMENTS.store(stack as usize, Ordering::Relaxed);
+        let mut at = stack.add(1 + *stack + 1);
+        let mut file: *const c_char = core::ptr::null();
+        let first = at;
+        while *at != 0 {
+            if let Some((name, value)) = variable(*at as *const c_char)
+                && name == b"CONFIG"
+            {
+                file = value.as_ptr().cast();
+            }
+            at = at.add(1);
+        }
+        // The file first: what the environment says wins.
+        if !file.is_null() {
+            read_config_file(config, CStr::from_ptr(file));
+        }
+        at = first;
+        while *at != 0 {
+            let text = *at as *const c_char;
+            if let Some((name, value)) = variable(text) {
+                config.set(name, value);
+            } else if let Some(value) =
+                CStr::from_ptr(text).to_bytes().strip_prefix(b"XDG_RUNTIME_DIR=")
+            {
+                PRIVATE_DIRECTORY.store(value.as_ptr() as *mut c_char, Ordering::Relaxed);
+            }
+            at = at.add(1);
+        }
+        at = at.add(1);
+        while *at != 0 {
+            if *at as u64 == libc::AT_RANDOM {
+                let bytes = *at.add(1) as *const [u8; 8];
+                return if bytes.is_null() { 0 } else { u64::from_ne_bytes(*bytes) };
+            }
+            at = at.add(2);
+        }
+    }
+    0
+}
+
+/// `RESSHIM_NAME=value` → name, value.
+///
+/// # Safety
+/// `text` is a C string.
+unsafe fn variable<'a>(text: *const c_char) -> Option<(&'a [u8], &'a [u8])> {
+    // SAFETY: by the caller's promise.
+    let text = unsafe { CStr::from_ptr(text) }.to_bytes().strip_prefix(b"RESSHIM_")?;
+    let at = text.iter().position(|byte| *byte == b'=')?;
+    Some((text.get(..at)?, text.get(at + 1..)?))
+}
+
+fn read_config_file(config: &mut Config, path: &CStr) {
+    let mut buffer = [0; 4096];
+    match sys::read_file(path, &mut buffer) {
+        Ok(length) => config.set_file(buffer.get(..length).unwrap_or(&[])),
+        Err(_) => {
+            let _ = config.remarks.push(b"RESSHIM_CONFIG: the file cannot be read\n");
+        }
+    }
+}
+
+/// Who this process image is.
+pub struct Identity {
+    image_pid: u32,
+    image_region: u64,
+    parent_region: u64,
+    parent_fork: u32,
+}
+
+/// As it stands now.
+pub fn identity() -> Identity {
+    Identity {
+        image_pid: IMAGE_PID.load(Ordering::Relaxed),
+        image_region: IMAGE_REGION.load(Ordering::Relaxed),
+        parent_region: PARENT_REGION.load(Ordering::Relaxed),
+        parent_fork: PARENT_FORK.load(Ordering::Relaxed),
+    }
+}
+
+impl Identity {
+    /// Whether this process came by fork from the one that began the image.
+    pub fn is_fork_child(&self, pid: u32) -> bool {
+        pid != self.image_pid
+    }
+    /// Id of this process's region.
+    pub fn region_for(&self, pid: u32) -> u64 {
+        let id = if self.is_fork_child(pid) {
+            hash(self.parent_region ^ sys::counter() ^ (pid as u64) << 32).max(1)
+        } else {
+            self.image_region
+        };
+        // Whoever this process forks names it as its parent.
+        PARENT_REGION.store(id, Ordering::Relaxed);
+        PARENT_FORK.store(0, Ordering::Relaxed);
+        id
+    }
+    /// Region of the process that forked this one, 0 = it came by exec.
+    pub fn parent_region(&self, pid: u32) -> u64 {
+        if self.is_fork_child(pid) { self.parent_region } else { 0 }
+    }
+    /// Which fork of the parent's.
+    pub fn parent_fork(&self, pid: u32) -> u32 {
+        if self.is_fork_child(pid) { self.parent_fork } else { 0 }
+    }
+}
+
+/// The number of the fork that comes now; the child reads it as its own.
+pub fn note_fork(sequence: u32) {
+    PARENT_FORK.store(sequence, Ordering::Relaxed);
+}
+
+/// Number of the next incarnation of the private state: another one in every process, since a fork
+/// child counts on from its parent's.
+pub fn next_incarnation() -> u32 {
+    INCARNATIONS.fetch_add(1, Ordering::Relaxed) + 1
+}
+
+/// Start of this process in clock ticks since boot; 0 where `/proc` is not there.
+pub fn start_ticks() -> u64 {
+    let mut buffer = [0; 512];
+    let Ok(length) = sys::read_file(c"/proc/self/stat", &mut buffer) else { return 0 };
+    let text = buffer.get(..length).unwrap_or(&[]);
+    // The name may hold spaces and parentheses: fields are counted from the last one.
+    let Some(close) = text.iter().rposition(|byte| *byte == b')') else { return 0 };
+    let mut fields = text.get(close + 1..).unwrap_or(&[]).split(|byte| *byte == b' ');
+    // `starttime` is field 22 (proc(5)); the split gives an empty one first, then field 3.
+    fields.nth(20).and_then(crate::config::parse_decimal).unwrap_or(0)
+}
+
+/// The directory for traces, if there is one that is ours alone.
+pub fn directory() -> Option<OwnedFd> {
+    let euid = sys::euid();
+    let mut path: Text<512> = Text::EMPTY;
+    let asked = settings().out.bytes();
+    if !asked.is_empty() && path.push(asked) {
+        if let Some(directory) = open_private(&mut path, euid) {
+            return Some(directory);
+        }
+        path = Text::EMPTY;
+    }
+    let _ = path.push(b"/dev/shm/resshim-") && path.push_decimal(euid as u64);
+    if let Some(directory) = open_private(&mut path, euid) {
+        return Some(directory);
+    }
+    let runtime = PRIVATE_DIRECTORY.load(Ordering::Relaxed);
+    if runtime.is_null() {
+        return None;
+    }
+    path = Text::EMPTY;
+    // SAFETY: points into the start-up stack, at the end of a C string.
+    let runtime = unsafe { CStr::from_ptr(runtime) };
+    let _ = path.push(runtime.to_bytes()) && path.push(b"/resshim");
+    open_private(&mut path, euid)
+}
+
+fn open_private(path: &mut Text<512>, euid: u32) -> Option<OwnedFd> {
+    let path = path.c_str()?;
+    let directory = match sys::open_directory(path) {
+        Ok(directory) => directory,
+        Err(_) => {
+            sys::make_directory(path).ok()?;
+            sys::open_directory(path).ok()?
+        }
+    };
+    sys::is_private(directory.as_fd(), euid).then_some(directory)
+}
+
+/// Appends a row to the index. Failures are silent: the region tells the same, where there is one.
+pub fn append_index(event: IndexEvent, region: u64, status: u32) {
+    append_end(event, region, End::Running, status);
+}
+
+fn append_end(event: IndexEvent, region: u64, end: End, status: u32) {
+    // The row would raise SIGXFSZ where files may not grow.
+    if sys::file_size_limit() < 64 << 20 {
+        return;
+    }
+    let Some(directory) = directory() else { return };
+    let Ok(index) = c_name(INDEX_FILE, |name| sys::append(directory.as_fd(), name)) else { return };
+    let known = PRIVATE.start_ticks.load(Ordering::Relaxed);
+    let mut row = IndexRow {
+        check: 0,
+        pid: sys::pid(),
+        parent_pid: sys::parent_pid(),
+        start_ticks: if known != 0 { known } else { start_ticks() },
+        region,
+        monotonic_ns: sys::monotonic_ns(),
+        event: event as u16,
+        end: end as u16,
+        status,
+        name: [0; 16],
+    };
+    let mut path = [0; 512];
+    let length = sys::read_link(c"/proc/self/exe", &mut path).unwrap_or(0);
+    let base = path.get(..length).unwrap_or(&[]).rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
+    for (to, from) in row.name.iter_mut().zip(base) {
+        *to = *from;
+    }
+    let _ = sys::write(&index, row.sealed().as_bytes());
+}
+
+fn c_name<T>(
+    name: &str,
+    call: impl FnOnce(&CStr) -> Result<T, rustix::io::Errno>,
+) -> Result<T, rustix::io::Errno> {
+    let mut text: Text<64> = Text::EMPTY;
+    let _ = text.push(name.as_bytes());
+    text.c_str().map_or(Err(rustix::io::Errno::NAMETOOLONG), call)
+}
+
+/// Names by which interpreters are told: the first argument that is no option is a script's name.
+const INTERPRETERS: &[&[u8]] =
+    &[b"python", b"node", b"ruby", b"perl", b"bash", b"sh", b"dash", b"php", b"java", b"lua"];
+
+/// Gives each string of the header to `put`.
+pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
+    let mut buffer = [0; 1024];
+    let length = sys::read_link(c"/proc/self/exe", &mut buffer).unwrap_or(0);
+    let exe = buffer.get(..length).unwrap_or(&[]);
+    put(Tag::Exe, exe);
+    let base = exe.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
+    let service = config.service.bytes();
+    put(Tag::Service, if service.is_empty() { base } else { service });
+    let profile = config.profile.bytes();
+    put(Tag::Profile, if profile.is_empty() { b"default" } else { profile });
+    let interpreter = INTERPRETERS.iter().any(|name| base.starts_with(name));
+    let mut script = interpreter;
+    let mut masked = false;
+    each_argument(|index, argument| {
+        if index == 0 {
+            put(Tag::Arg, argument);
+        } else if config.all_arguments {
+            let hide = masked;
+            masked = false;
+            if hide {
+                put(Tag::Arg, b"***");
+            } else if let Some(at) = secret(argument) {
+                // `--password=x`: the value is cut; `--password x`: the next argument is.
+                masked = at >= argument.len();
+                let mut text: Text<256> = Text::EMPTY;
+                let kept = argument.get(..at).unwrap_or(argument);
+                let _ = text.push(kept.get(..200).unwrap_or(kept)) && (masked || text.push(b"***"));
+                put(Tag::Arg, text.bytes());
+            } else {
+                put(Tag::Arg, argument);
+            }
+        } else if script && !argument.starts_with(b"-") {
+            script = false;
+            put(Tag::Arg, argument);
+        } else if argument == b"-c" || argument == b"-e" {
+            // Code on the command line is data of the program, not a name.
+            script = false;
+        }
+    });
+    let length = sys::read_link(c"/proc/self/cwd", &mut buffer).unwrap_or(0);
+    put(Tag::Cwd, buffer.get(..length).unwrap_or(&[]));
+    for remark in config.remarks.bytes().split(|byte| *byte == b'\n') {
+        if !remark.is_empty() {
+            put(Tag::Diagnostic, remark);
+        }
+    }
+    if HEAP_IS_OURS.load(Ordering::Relaxed) == 0 {
+        put(Tag::NotVisible, b"heap: the executable defines malloc");
+    }
+}
+
+/// Words that mark an argument whose value is not stored (docs/privacy.md has the list).
+const SECRETS: &[&[u8]] = &[
+    b"password",
+    b"passwd",
+    b"secret",
+    b"token",
+    b"apikey",
+    b"api-key",
+    b"api_key",
+    b"credential",
+    b"auth",
+];
+
+/// Where the value of a secret argument begins: behind `=`, or at its end if the next one is it.
+fn secret(argument: &[u8]) -> Option<usize> {
+    let equals = argument.iter().position(|byte| *byte == b'=');
+    let name = argument.get(..equals.unwrap_or(argument.len())).unwrap_or(argument);
+    let found = SECRETS
+        .iter()
+        .any(|word| name.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word)));
+    found.then_some(equals.map_or(argument.len(), |at| at + 1))
+}
+
+fn each_argument(mut each: impl FnMut(usize, &[u8])) {
+    let stack = ARGUMENTS.load(Ordering::Relaxed) as *const usize;
+    if stack.is_null() {
+        return;
+    }
+    // SAFETY: the start-up stack; a program that rewrites its arguments keeps them readable and ended
+    // by the zeros behind them.
+    unsafe {
+        for index in 0..(*stack).min(256) {
+            let argument = *stack.add(1 + index) as *const c_char;
+            if !argument.is_null() {
+                each(index, CStr::from_ptr(argument).to_bytes());
+            }
+        }
+    }
+}
+
+/// `on_exit` handlers registered in the first constructor run last, after all destructors, and know
+/// the status.
+fn register_exit() {
+    type OnExit = unsafe extern "C" fn(extern "C" fn(c_int, *mut c_void), *mut c_void) -> c_int;
+    let on_exit = real::find(c"on_exit");
+    if on_exit.is_null() {
+        return;
+    }
+    // SAFETY: glibc's prototype (on_exit(3)).
+    unsafe {
+        let on_exit: OnExit = core::mem::transmute(on_exit);
+        on_exit(at_exit, core::ptr::null_mut());
+    }
+}
+
+extern "C" fn at_exit(status: c_int, _: *mut c_void) {
+    finish(End::Exited, status as u32);
+}
+
+/// Writes how this image ends. Nothing is torn down: destructors may still call hooks.
+pub fn finish(end: End, status: u32) {
+    if !has_started() {
+        return;
+    }
+    let errno = real::errno();
+    let region = region::live();
+    if let Some(region) = region {
+        let op = if end == End::Aborted { Op::Abort } else { Op::Exit };
+        crate::emit::plain(op, &[status as u64], &[]);
+        let header = region.header();
+        header.end_status.store(status, Ordering::Relaxed);
+        header.end_tsc.store(sys::counter(), Ordering::Relaxed);
+        header.end_monotonic_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
+        header.unseen.store(PRIVATE.unseen.load(Ordering::Relaxed), Ordering::Relaxed);
+        header.end.store(end as u32, Ordering::Release);
+    }
+    let own = sys::pid() == IMAGE_PID.load(Ordering::Relaxed);
+    if region.is_some() || own {
+        let id = if region.is_some() { PRIVATE.region_id.load(Ordering::Relaxed) } else { 0 };
+        append_end(IndexEvent::End, id, end, status);
+    }
+    real::set_errno(errno);
+}

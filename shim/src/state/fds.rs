@@ -1,0 +1,280 @@
+//! Descriptors: one row a number, exact at every moment.
+//!
+//! Order of updates: the kernel gives a number to another thread the moment it is free. So an
+//! acquisition is written after the real call, and a release is decided before it: the row goes to
+//! `Closing` with the generation that was read, and after the call exactly that generation is
+//! released, whatever stands in the row by then. A thread that never comes back from the real call
+//! leaves `Closing`: unknown, never a leak.
+
+use super::{failures, put_text, sites};
+use crate::emit::Inside;
+use crate::region::Region;
+use crate::{start, sys};
+use core::ffi::c_int;
+use core::sync::atomic::Ordering;
+use resshim_format::header::Level;
+use resshim_format::op::{Kind, Op};
+use resshim_format::record::{FD_CLOEXEC, FD_INHERITED, FD_NONBLOCK, FD_STREAM, FdArgs, FdHandle};
+use resshim_format::table::{FdRow, RowState, generation};
+
+/// A descriptor that a call gave.
+pub struct Acquired<'a> {
+    /// Operation.
+    pub op: Op,
+    /// Kind, from the arguments alone.
+    pub kind: Kind,
+    /// [`FdArgs::bits`].
+    pub bits: u8,
+    /// [`FdArgs::mode`].
+    pub mode: u16,
+    /// [`FdArgs::flags`].
+    pub flags: u32,
+    /// Where it came from: the listener, the other end, the source of a duplicate.
+    pub origin: Option<c_int>,
+    /// `FILE` or `DIR` that owns it.
+    pub stream: usize,
+    /// Path, address.
+    pub label: &'a [u8],
+}
+
+impl Acquired<'_> {
+    /// With nothing but an operation and a kind.
+    pub fn of(op: Op, kind: Kind) -> Acquired<'static> {
+        Acquired { op, kind, bits: 0, mode: 0, flags: 0, origin: None, stream: 0, label: &[] }
+    }
+    fn args(&self) -> FdArgs {
+        FdArgs { kind: self.kind as u8, bits: self.bits, mode: self.mode, flags: self.flags }
+    }
+}
+
+/// Bits of a descriptor whose call took `O_CLOEXEC` and `O_NONBLOCK` in `flags`.
+pub fn bits(flags: c_int) -> u8 {
+    let mut bits = 0;
+    if flags & libc::O_CLOEXEC != 0 {
+        bits |= FD_CLOEXEC;
+    }
+    if flags & libc::O_NONBLOCK != 0 {
+        bits |= FD_NONBLOCK;
+    }
+    bits
+}
+
+/// The row of a number.
+pub fn row(region: Region, fd: c_int) -> Option<&'static FdRow> {
+    region.row::<FdRow>(u32::try_from(fd).ok()?)
+}
+
+/// The lifetime that stands at a number now.
+pub fn handle(region: Region, fd: c_int) -> FdHandle {
+    let number = fd as u32;
+    let state = row(region, fd).map_or(0, |row| row.state.load(Ordering::Acquire));
+    let generation = match RowState::from_word(state) {
+        RowState::Free => 0,
+        _ => generation(state),
+    };
+    FdHandle { number, generation }
+}
+
+/// The result of a call that gives one descriptor: acquired, or failed.
+pub fn result(inside: &Inside, fd: c_int, what: &Acquired) {
+    if inside.level(what.kind) == Level::Off {
+        return;
+    }
+    if fd >= 0 {
+        acquired(inside, fd, what);
+    } else {
+        failures::failed(inside, what.op, what.kind, [0, what.args().pack()], what.label);
+    }
+}
+
+/// A descriptor was acquired at `fd`.
+pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
+    let region = inside.region;
+    let stack = inside.stack(start::settings().stack_depth);
+    let site = sites::find(region, stack, what.kind as u32, what.op, inside.now);
+    let args = what.args().pack();
+    let origin = what.origin.map(|from| handle(region, from));
+    let is_alias = matches!(what.op, Op::Dup | Op::Dup2 | Op::FcntlDup);
+    let mut handle = FdHandle { number: fd as u32, generation: 0 };
+    region.note_used::<FdRow>(fd as u32 + 1, false);
+    if let Some(row) = row(region, fd) {
+        let before = row.state.load(Ordering::Acquire);
+        if RowState::from_word(before) != RowState::Free {
+            // Its release was not seen, or is being written by the thread that made it.
+            vanished(region, row, inside.now);
+        }
+        handle.generation = generation(before).wrapping_add(1).max(1);
+        let state = RowState::Claimed.word(handle.generation);
+        row.state.store(state, Ordering::Relaxed);
+        row.args.store(args, Ordering::Relaxed);
+        row.acquired.store(inside.now, Ordering::Relaxed);
+        row.last_use.store(0, Ordering::Relaxed);
+        row.site.store(site, Ordering::Relaxed);
+        let shares = match (is_alias, what.origin.and_then(|from| self::row(region, from))) {
+            (true, Some(source)) => match source.description.load(Ordering::Relaxed) {
+                0 => origin.unwrap_or(handle).pack(),
+                description => description,
+            },
+            _ => handle.pack(),
+        };
+        row.description.store(shares, Ordering::Relaxed);
+        row.stream.store(what.stream as u64, Ordering::Relaxed);
+        row.op.store(what.op.number() as u32, Ordering::Relaxed);
+        put_text(&row.label, what.label);
+        row.state.store(RowState::Live.word(handle.generation), Ordering::Release);
+    } else {
+        region.header().untracked.fetch_add(1, Ordering::Relaxed);
+    }
+    sites::acquired(region, site, inside.now, 1, 0);
+    let words = [handle.pack(), args, origin.map_or(0, FdHandle::pack)];
+    let count = if origin.is_some() { 3 } else { 2 };
+    let texts = [what.label];
+    let texts = if what.label.is_empty() { &[][..] } else { &texts[..] };
+    inside.write(what.op, stack, words.get(..count).unwrap_or(&words), texts);
+}
+
+/// A live row whose resource went without a release that was seen.
+fn vanished(region: Region, row: &FdRow, now: u64) {
+    let lived = now.saturating_sub(row.acquired.load(Ordering::Relaxed));
+    sites::released(region, row.site.load(Ordering::Relaxed), now, 1, 0, lived);
+}
+
+/// Before a call that releases `fd`: what stands there now.
+pub fn closing(inside: &Inside, fd: c_int) -> FdHandle {
+    let none = FdHandle { number: fd as u32, generation: 0 };
+    let Some(row) = row(inside.region, fd) else { return none };
+    let state = row.state.load(Ordering::Acquire);
+    if RowState::from_word(state) != RowState::Live {
+        return none;
+    }
+    let generation = generation(state);
+    let closing = RowState::Closing.word(generation);
+    let moved = row.state.compare_exchange(state, closing, Ordering::AcqRel, Ordering::Relaxed);
+    if moved.is_err() {
+        return none;
+    }
+    FdHandle { number: fd as u32, generation }
+}
+
+/// After the call: `handle` was released, unless the call failed without doing so.
+pub fn closed(inside: &Inside, op: Op, handle: FdHandle, result: c_int) {
+    let region = inside.region;
+    let row = row(region, handle.number as c_int);
+    if result < 0 && inside.errno == libc::EBADF {
+        // Nothing was open there: a double close, or a program that closes what it never had.
+        let last = row.map_or(0, |row| generation(row.state.load(Ordering::Acquire)));
+        if let Some(row) = row.filter(|_| handle.generation != 0) {
+            // We thought something lived there: somebody closed it unseen.
+            release(inside, row, handle, 0);
+        }
+        if (handle.number as c_int) >= 0 {
+            let last = FdHandle { number: handle.number, generation: last };
+            failures::failed(inside, op, Kind::File, [last.pack(), 0], &[]);
+        }
+        return;
+    }
+    // Linux frees the number even where close fails with EINTR or EIO (close(2)).
+    let stack = inside.stack(start::settings().stack_depth);
+    let mut words = [handle.pack(), 0];
+    if let Some(row) = row {
+        words[1] = row.stream.load(Ordering::Relaxed);
+        if handle.generation != 0 {
+            release(inside, row, handle, stack);
+        }
+    }
+    let count = if words[1] != 0 { 2 } else { 1 };
+    inside.write(op, stack, words.get(..count).unwrap_or(&words), &[]);
+}
+
+fn release(inside: &Inside, row: &FdRow, handle: FdHandle, stack: u32) {
+    let site = row.site.load(Ordering::Relaxed);
+    let lived = inside.now.saturating_sub(row.acquired.load(Ordering::Relaxed));
+    let closing = RowState::Closing.word(handle.generation);
+    let free = RowState::Free.word(handle.generation);
+    if row.state.compare_exchange(closing, free, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+        row.released_by.store(stack, Ordering::Relaxed);
+        row.released_tid.store(inside.tid(), Ordering::Relaxed);
+        sites::released(inside.region, site, inside.now, 1, 0, lived);
+    }
+    // Otherwise another thread has the number already, and counted this release (`vanished`).
+}
+
+/// `FD_CLOEXEC` was set or cleared.
+pub fn set_cloexec(inside: &Inside, fd: c_int, on: bool) {
+    let handle = handle(inside.region, fd);
+    if let Some(row) = row(inside.region, fd) {
+        let mut args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
+        if (args.bits & FD_CLOEXEC != 0) == on && handle.generation != 0 {
+            return;
+        }
+        args.bits = args.bits & !FD_CLOEXEC | if on { FD_CLOEXEC } else { 0 };
+        row.args.store(args.pack(), Ordering::Relaxed);
+    }
+    inside.write(Op::SetCloexec, 0, &[handle.pack(), u64::from(on)], &[]);
+}
+
+/// A descriptor went to another state of its kind.
+pub fn state(inside: &Inside, op: Op, fd: c_int, detail: u64, label: &[u8]) {
+    let handle = handle(inside.region, fd);
+    let stack = inside.stack(start::settings().stack_depth);
+    if let Some(row) = row(inside.region, fd)
+        && matches!(op, Op::Bind | Op::Connect)
+        && !label.is_empty()
+    {
+        put_text(&row.label, label);
+    }
+    let texts = [label];
+    let texts = if label.is_empty() { &[][..] } else { &texts[..] };
+    inside.write(op, stack, &[handle.pack(), detail], texts);
+}
+
+/// A `FILE` or `DIR` owns the descriptor from now on.
+pub fn owned_by_stream(inside: &Inside, op: Op, fd: c_int, stream: usize) {
+    if let Some(row) = row(inside.region, fd) {
+        row.stream.store(stream as u64, Ordering::Relaxed);
+        let args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
+        let args = FdArgs { bits: args.bits | FD_STREAM, ..args };
+        row.args.store(args.pack(), Ordering::Relaxed);
+    }
+    state(inside, op, fd, stream as u64, &[]);
+}
+
+/// Notes what was open when an image that came by exec made its region.
+pub fn census(region: Region) {
+    if region.header().parent_region != 0 {
+        // A fork child's descriptors are its parent's: the parent's table names them.
+        return;
+    }
+    let Ok(directory) = sys::open_directory(c"/proc/self/fd") else { return };
+    use rustix::fd::{AsFd, AsRawFd};
+    let own = directory.as_raw_fd();
+    let now = region.header().start_tsc;
+    sys::names(directory.as_fd(), |name| {
+        let Some(number) = crate::config::parse_decimal(name) else { return };
+        let fd = number as c_int;
+        if fd == own {
+            return;
+        }
+        let Some(row) = row(region, fd) else { return };
+        let mut path: crate::config::Text<32> = crate::config::Text::EMPTY;
+        let _ = path.push(b"/proc/self/fd/") && path.push_decimal(number);
+        let mut target = [0; 256];
+        let length = path.c_str().and_then(|path| sys::read_link(path, &mut target).ok());
+        let target = target.get(..length.unwrap_or(0)).unwrap_or(&[]);
+        let args = FdArgs {
+            kind: crate::label::kind_of_link(target) as u8,
+            bits: FD_INHERITED,
+            mode: 0,
+            flags: 0,
+        };
+        row.args.store(args.pack(), Ordering::Relaxed);
+        row.acquired.store(now, Ordering::Relaxed);
+        row.op.store(Op::Inherited.number() as u32, Ordering::Relaxed);
+        put_text(&row.label, target);
+        let handle = FdHandle { number: fd as u32, generation: 1 };
+        row.description.store(handle.pack(), Ordering::Relaxed);
+        row.state.store(RowState::Live.word(1), Ordering::Release);
+        region.note_used::<FdRow>(fd as u32 + 1, false);
+    });
+    region.header().facts.fetch_or(1, Ordering::Relaxed);
+}

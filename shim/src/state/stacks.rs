@@ -1,0 +1,79 @@
+//! Stacks, hash-consed: the same frames get the same id.
+
+use crate::index::hash;
+use crate::private::PRIVATE;
+use crate::region::{Region, Row};
+use crate::stack::{self, MAX_FRAMES, Registers, Stack};
+use core::sync::atomic::{AtomicU64, Ordering};
+use resshim_format::record::STACK_LIMIT;
+use resshim_format::table::{STACK_UNIT, StackHead};
+
+/// Words of a [`StackHead`].
+const HEAD_WORDS: usize = STACK_UNIT / 8;
+
+/// Id of the stack at `at`, at most `depth` frames of it; 0 = none could be had.
+#[inline(never)]
+pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
+    let mut taken = Stack { frames: [0; MAX_FRAMES], count: 0, flags: 0 };
+    stack::capture(at, depth, None, &mut taken);
+    let frames = taken.frames.get(..taken.count).unwrap_or(&taken.frames);
+    if frames.is_empty() {
+        region.header().stacks_truncated.fetch_add(1, Ordering::Relaxed);
+        return 0;
+    }
+    let epoch = stack::epoch();
+    let mut key = epoch as u64;
+    for frame in frames {
+        key = (key.rotate_left(23) ^ *frame as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+    let hash = hash(key);
+    let same = |unit: u32| {
+        let units = units_of(frames.len());
+        let Some(words) = region.stack_words(unit, units) else { return false };
+        head(region, unit).is_some_and(|head| {
+            head.frames.load(Ordering::Acquire) as u16 as usize == frames.len()
+                && head.epoch.load(Ordering::Relaxed) == epoch
+        }) && words
+            .iter()
+            .skip(HEAD_WORDS)
+            .zip(frames)
+            .all(|(word, frame)| word.load(Ordering::Relaxed) == *frame as u64)
+    };
+    let found = PRIVATE
+        .stacks
+        .find_or_insert(hash, same, || store(region, frames, taken.flags, hash as u32, epoch));
+    found.unwrap_or_else(|| {
+        region.header().stacks_lost.fetch_add(1, Ordering::Relaxed);
+        0
+    })
+}
+
+/// Units that a stack of `frames` takes.
+fn units_of(frames: usize) -> u32 {
+    1 + (frames * 8).div_ceil(STACK_UNIT) as u32
+}
+
+fn head(region: Region, unit: u32) -> Option<&'static StackHead> {
+    region.row::<StackHead>(unit)
+}
+
+fn store(region: Region, frames: &[usize], flags: u32, hash: u32, epoch: u32) -> Option<u32> {
+    let units = units_of(frames.len());
+    // Unit 0 stands for "no stack".
+    let used = PRIVATE.used.get(<StackHead as Row>::TABLE)?;
+    let unit = used.fetch_add(units, Ordering::Relaxed) + 1;
+    if unit + units >= STACK_LIMIT {
+        used.fetch_sub(units, Ordering::Relaxed);
+        return None;
+    }
+    let words: &[AtomicU64] = region.stack_words(unit, units)?;
+    for (word, frame) in words.iter().skip(HEAD_WORDS).zip(frames) {
+        word.store(*frame as u64, Ordering::Relaxed);
+    }
+    let head = head(region, unit)?;
+    head.hash.store(hash, Ordering::Relaxed);
+    head.epoch.store(epoch, Ordering::Relaxed);
+    head.frames.store(frames.len() as u32 | flags, Ordering::Release);
+    region.note_used::<StackHead>(unit + units, false);
+    Some(unit)
+}

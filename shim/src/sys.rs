@@ -1,0 +1,207 @@
+//! The system calls that the shim makes for itself: never through libc, whose functions are hooked
+//! and set errno. This file is the whole list (a test holds it against strace):
+//! `openat mkdirat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
+//! flock unlinkat prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
+#![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
+
+use core::ffi::CStr;
+use core::ptr::NonNull;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::mm::{Advice, MapFlags, ProtFlags};
+
+/// Opens a directory for use as a base of other names, without following a link at its end.
+pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+}
+
+/// Makes a directory for its owner alone.
+pub fn make_directory(path: &CStr) -> Result<(), Errno> {
+    rustix::fs::mkdirat(CWD, path, Mode::RWXU)
+}
+
+/// Whether a directory belongs to `euid` and nobody else may write into it.
+pub fn is_private(directory: BorrowedFd, euid: u32) -> bool {
+    rustix::fs::fstat(directory).is_ok_and(|stat| {
+        stat.st_uid == euid && stat.st_mode & 0o170000 == 0o040000 && stat.st_mode & 0o022 == 0
+    })
+}
+
+/// Makes a new file, readable and writable by its owner alone.
+pub fn create(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Opens a file for appending, made if it is not there.
+pub fn append(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Opens a file for reading.
+pub fn open_read(path: &CStr) -> Result<OwnedFd, Errno> {
+    rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Reads up to a full buffer from the current position; the bytes read.
+pub fn read(file: impl AsFd, into: &mut [u8]) -> Result<usize, Errno> {
+    rustix::io::read(file, into)
+}
+
+/// Writes once.
+pub fn write(file: impl AsFd, bytes: &[u8]) -> Result<usize, Errno> {
+    rustix::io::write(file, bytes)
+}
+
+/// Reads a whole small file, as far as it fits; the bytes read.
+pub fn read_file(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
+    let file = open_read(path)?;
+    let mut length = 0;
+    while let Some(rest) = into.get_mut(length..) {
+        match read(&file, rest) {
+            Ok(0) | Err(_) => break,
+            Ok(count) => length += count,
+        }
+        if length >= into.len() {
+            break;
+        }
+    }
+    Ok(length)
+}
+
+/// What a link points at; cut at the buffer's length.
+pub fn read_link(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
+    rustix::fs::readlinkat_raw(CWD, path, into)
+}
+
+/// Sets a file's length. The caller has asked [`file_size_limit`] first.
+pub fn set_length(file: impl AsFd, length: u64) -> Result<(), Errno> {
+    rustix::fs::ftruncate(file, length)
+}
+
+/// Says that the open file is in use, for as long as it is open or mapped.
+pub fn lock_shared(file: impl AsFd) -> Result<(), Errno> {
+    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockShared)
+}
+
+/// Opens a file for reading and writing, made if it is not there.
+pub fn open_shared(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Calls `each` with the names of a directory, as far as one buffer of 4 KiB at a time goes.
+pub fn names(directory: BorrowedFd, mut each: impl FnMut(&[u8])) {
+    let mut buffer = [core::mem::MaybeUninit::<u8>::uninit(); 2048];
+    let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        each(entry.file_name().to_bytes());
+    }
+}
+
+/// Removes a name.
+pub fn unlink(directory: BorrowedFd, name: &CStr) -> Result<(), Errno> {
+    rustix::fs::unlinkat(directory, name, AtFlags::empty())
+}
+
+/// Maps a file shared for reading and writing, no page touched.
+pub fn map_shared(file: impl AsFd, length: usize) -> Result<NonNull<u8>, Errno> {
+    // SAFETY: the kernel chooses the place: nothing that exists is mapped over.
+    let address = unsafe {
+        rustix::mm::mmap(
+            core::ptr::null_mut(),
+            length,
+            ProtFlags::READ | ProtFlags::WRITE,
+            MapFlags::SHARED | MapFlags::NORESERVE,
+            file,
+            0,
+        )?
+    };
+    NonNull::new(address.cast()).ok_or(Errno::NOMEM)
+}
+
+/// Gives a mapping back.
+///
+/// # Safety
+/// Nothing may use it any more.
+pub unsafe fn unmap(address: NonNull<u8>, length: usize) {
+    // SAFETY: by the caller's promise.
+    let _ = unsafe { rustix::mm::munmap(address.as_ptr().cast(), length) };
+}
+
+/// Has the kernel promise (and zero) pages of a shared mapping, so that touching them cannot fault.
+///
+/// # Safety
+/// The range lies in a mapping of ours.
+pub unsafe fn populate(address: *mut u8, length: usize) -> Result<(), Errno> {
+    // SAFETY: populating changes no byte.
+    unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxPopulateWrite) }
+}
+
+/// Has the kernel hand zeroed pages to a fork child in place of these.
+///
+/// # Safety
+/// The range is whole pages of private anonymous memory of ours.
+pub unsafe fn wipe_on_fork(address: *mut u8, length: usize) -> Result<(), Errno> {
+    // SAFETY: changes nothing in this process.
+    unsafe { rustix::mm::madvise(address.cast(), length, Advice::LinuxWipeOnFork) }
+}
+
+/// Largest size that a file may be made to without `SIGXFSZ`.
+pub fn file_size_limit() -> u64 {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current.unwrap_or(u64::MAX)
+}
+
+/// Soft limit of a resource, `u64::MAX` = none.
+pub fn limit(resource: rustix::process::Resource) -> u64 {
+    rustix::process::getrlimit(resource).current.unwrap_or(u64::MAX)
+}
+
+/// This process.
+pub fn pid() -> u32 {
+    rustix::process::getpid().as_raw_nonzero().get() as u32
+}
+
+/// Its parent, 0 = none in this namespace.
+pub fn parent_pid() -> u32 {
+    rustix::process::getppid().map_or(0, |pid| pid.as_raw_nonzero().get() as u32)
+}
+
+/// This thread.
+pub fn tid() -> u32 {
+    rustix::thread::gettid().as_raw_nonzero().get() as u32
+}
+
+/// Effective user.
+pub fn euid() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// The processor's time stamp counter.
+#[inline(always)]
+pub fn counter() -> u64 {
+    // SAFETY: every x86_64 processor has it; a process that forbade it (PR_SET_TSC) gets no events:
+    // see `start`.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+fn clock(which: libc::clockid_t) -> u64 {
+    let mut now = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: writes one timespec; not hooked, answered by the vDSO, keeps errno on success.
+    unsafe { libc::clock_gettime(which, &mut now) };
+    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+}
+
+/// `CLOCK_MONOTONIC`, nanoseconds.
+pub fn monotonic_ns() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// `CLOCK_REALTIME`, nanoseconds since 1970.
+pub fn realtime_ns() -> u64 {
+    clock(libc::CLOCK_REALTIME)
+}

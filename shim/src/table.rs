@@ -1,0 +1,101 @@
+//! The hook table: one row a hook. From a row come the exported symbol, the pointer to the real
+//! function, its resolution at start, the check of the prototype, errno, and the entry in [`Hook`]'s list.
+//!
+//! ```text
+//! hooks! {
+//!     fn listen(fd: c_int, backlog: c_int) -> c_int; libc;
+//!         after(inside, result) expression;
+//! }
+//! ```
+//!
+//! * `libc` has the compiler hold the prototype against the `libc` crate's; `own` is for names that
+//!   crate lacks (a C program of the tests holds them against glibc's headers).
+//! * `before(inside) expression` runs ahead of the real call; its value is what `after` gets as third name.
+//! * The real call happens exactly once, between them, with nothing of ours alive.
+//!
+//! Hooks are `extern "C-unwind"`: a thread that is cancelled or throws in the real call unwinds
+//! through them. Rows that need more (variadic real functions, tail jumps, trampolines) are written
+//! by hand below their family's rows and listed with `by_hand!`.
+#![allow(unsafe_code, reason = "the forwarding calls are written here, once")]
+
+use crate::real::Real;
+
+/// A hook, as the list sees it.
+#[derive(Clone, Copy)]
+pub struct Hook {
+    /// The function behind it.
+    pub real: &'static Real,
+}
+
+/// Defines hooks and the family's list. See the module's documentation.
+macro_rules! hooks {
+    ($(
+        $(#[$meta:meta])*
+        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty; $check:ident;
+            $(before($bi:ident) $before:expr;)?
+            after($inside:ident, $result:ident $(, $token:ident)?) $after:expr;
+    )*
+    $(by_hand: $($hand:ident),* $(,)?;)?
+    ) => {
+        /// Pointers to the real functions of this family.
+        #[allow(non_upper_case_globals, reason = "a static has the name of its function")]
+        pub mod real {
+            $(pub static $name: $crate::real::Real = $crate::real::Real::new(
+                // SAFETY: `concat!` puts exactly one NUL, at the end.
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) });)*
+            $($(pub static $hand: $crate::real::Real = $crate::real::Real::new(
+                // SAFETY: as above.
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($hand), "\0").as_bytes()) });)*)?
+        }
+        /// The family's hooks.
+        pub static HOOKS: &[$crate::table::Hook] = &[
+            $($crate::table::Hook { real: &real::$name },)*
+            $($($crate::table::Hook { real: &real::$hand },)*)?
+        ];
+        $(
+            hooks!(@check $check $name($($ty),*) -> $ret);
+            $(#[$meta])*
+            #[doc = concat!("Hook of `", stringify!($name), "`.")]
+            ///
+            /// # Safety
+            /// That of the real function, which is called with the same arguments.
+            #[unsafe(no_mangle)]
+            #[allow(clippy::too_many_arguments, reason = "the C prototype")]
+            pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
+                let at = $crate::stack::here();
+                $(
+                    let token = $crate::emit::enter(at).map($crate::table::around(|$bi: &$crate::emit::Inside| $before));
+                )?
+                // SAFETY: the next definition of this symbol has this prototype; the arguments are the caller's.
+                let $result: $ret = unsafe {
+                    let real: unsafe extern "C-unwind" fn($($ty),*) -> $ret = core::mem::transmute(real::$name.get());
+                    real($($arg),*)
+                };
+                if let Some($inside) = $crate::emit::enter(at) {
+                    $(let $token = token;)?
+                    // SAFETY: pointers of the caller are read only where the real call accepted them.
+                    #[allow(unused_unsafe, reason = "some rows read no pointer")]
+                    unsafe { $after };
+                    $inside.leave();
+                }
+                $result
+            }
+        )*
+    };
+    (@check libc $name:ident($($ty:ty),*) -> $ret:ty) => {
+        const _: unsafe extern "C" fn($($ty),*) -> $ret = libc::$name;
+    };
+    (@check own $name:ident($($ty:ty),*) -> $ret:ty) => {};
+}
+pub(crate) use hooks;
+
+/// Runs `work` with an [`Inside`](crate::emit::Inside) and leaves.
+pub fn around<T>(
+    work: impl FnOnce(&crate::emit::Inside) -> T,
+) -> impl FnOnce(crate::emit::Inside) -> T {
+    move |inside| {
+        let value = work(&inside);
+        inside.leave();
+        value
+    }
+}

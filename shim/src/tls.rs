@@ -1,0 +1,77 @@
+//! The only thread-local state of the shim: one hidden initial-exec block of 256 bytes.
+//!
+//! Why not `thread_local!`: in a shared object it is general-dynamic TLS (`__tls_get_addr`: +19
+//! instructions, may allocate), and one with a destructor calls `__cxa_thread_atexit_impl`, which
+//! callocs: endless recursion in a process whose `calloc` is ours. Initial-exec needs a place in the
+//! static TLS block, which an `LD_PRELOAD` object always gets; 256 bytes, since the block eats the
+//! stacks of threads that were made with the smallest one.
+//!
+//! All zero means: not set up. New threads and processes before our constructor start that way.
+#![allow(unsafe_code, reason = "the TLS block is reached through the thread pointer")]
+
+use resshim_format::ring::writer::Cursor;
+
+/// Bytes of the block.
+const TLS_BYTES: usize = 256;
+
+/// The block. Field order matters: the heap's fast path finds `heap_left` at offset 0.
+#[repr(C, align(64))]
+pub struct Tls {
+    /// Bytes that may still be allocated before the next heap sample; negative = take the slow path.
+    pub heap_left: i64,
+    /// Hooks of this thread that are inside the shim now (more than one: signal handlers).
+    pub busy: u32,
+    /// Kernel thread id, 0 = not asked yet.
+    pub tid: u32,
+    /// Which incarnation of the process's private state this block belongs to; another one: start afresh.
+    pub incarnation: u32,
+    /// This thread runs in a vfork child, whose memory is its parent's: nothing is recorded.
+    pub in_vfork: u32,
+    /// This thread's row of the thread table, 0 = none.
+    pub thread_row: u32,
+    /// Generation of that row.
+    pub thread_generation: u32,
+    /// State of this thread's random numbers, 0 = not seeded.
+    pub random: u64,
+    /// Where this thread writes.
+    pub cursor: Cursor,
+    /// Rounds of key destructors that have passed.
+    pub ending: u32,
+    /// Mean for which `heap_left` was drawn, so that a change takes effect.
+    pub heap_epoch: u32,
+    /// Counter when this thread's self-timing began, 0 = not timing.
+    pub timing: u64,
+    /// The C library works for itself inside a call of ours (`popen`, `malloc` under `calloc`): no event.
+    pub inside: u32,
+}
+
+const _: () = assert!(core::mem::size_of::<Tls>() <= TLS_BYTES);
+
+core::arch::global_asm!(
+    ".section .tbss.resshim_tls,\"awT\",@nobits",
+    ".globl resshim_tls_block",
+    ".hidden resshim_tls_block",
+    ".type resshim_tls_block,@object",
+    ".size resshim_tls_block, 256",
+    ".p2align 6",
+    "resshim_tls_block:",
+    ".zero 256",
+    ".text",
+);
+
+/// This thread's block. Never null; valid as long as the thread.
+#[inline(always)]
+pub fn block() -> *mut Tls {
+    let block: *mut Tls;
+    // SAFETY: the thread pointer plus the block's offset, which ld.so stored in the GOT at load
+    // time (initial-exec model); reads two words that always exist.
+    unsafe {
+        core::arch::asm!(
+            "mov {0}, qword ptr fs:[0]",
+            "add {0}, qword ptr [rip + resshim_tls_block@GOTTPOFF]",
+            out(reg) block,
+            options(nostack, readonly),
+        );
+    }
+    block
+}
