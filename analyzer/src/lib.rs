@@ -1,3 +1,20 @@
 //! The resshim command, as a library.
+//!
+//! `source` → `model` → `analysis` → `view`, with `cmd` on top: each reads only what stands left of
+//! it. Analysis does no input or output, views never read records.
+//!
+//! | module | owns |
+//! |---|---|
+//! | [`cli`] | the shape of the command line |
+//! | [`cmd`] | one file a command: options → model → analysis → view |
+//! | [`escape`] | strings of a trace, made harmless |
+//! | [`fail_on`] | the rules of `--fail-on` |
+//! | [`report`] | the public types of a report: what analysis produces and views show |
+//! | [`error`] | what ends a command, and its exit code |
+
+pub mod cli;
+pub mod cmd;
+pub mod error;
 pub mod escape;
+pub mod fail_on;
 pub mod report;

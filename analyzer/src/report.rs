@@ -36,6 +36,26 @@ pub struct Report {
     /// Live resources at the end that no rule judged (`still-open`), by kind.
     #[serde(default)]
     pub unjudged: BTreeMap<String, u64>,
+    /// Limits that the processes live under, the nearest first.
+    #[serde(default)]
+    pub limits: Vec<Limit>,
+}
+
+/// A limit, and how near a process came to it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Limit {
+    /// `RLIMIT_NOFILE`, `RLIMIT_NPROC`, `memory.max`, `pids.max`, …
+    pub name: String,
+    /// Process that came nearest.
+    pub pid: u32,
+    /// Kind that fills it, empty if it is more than one.
+    pub kind: String,
+    /// Highest use.
+    pub used: f64,
+    /// The limit.
+    pub limit: f64,
+    /// Seconds until it is reached, if the use grows on as it did.
+    pub eta_s: Option<f64>,
 }
 
 /// Which trace.
@@ -208,7 +228,10 @@ pub struct Finding {
     pub pids: Vec<u32>,
     /// Where they were acquired (or where the defect is).
     pub site: Site,
-    /// What the verdict rests on, by rule.
+    /// What the verdict rests on, by rule. Keys that views show, where they are present:
+    /// `since_s` (number: the first of these resources, or the begin of the growth, seconds since
+    /// the start), `growth_per_hour` (number), `released_at` (a [`Site`]: where others of this site
+    /// are released; or a list of them).
     pub evidence: BTreeMap<String, serde_json::Value>,
     /// What to change.
     pub advice: String,
