@@ -1,30 +1,128 @@
-//! stub
-#![allow(unsafe_code, reason = "stub")]
-#[derive(Clone, Copy)]
+//! Call stacks: the program's frames above a hook, by cached unwind rules.
+//!
+//! Owns the cache pc → [`rule::Rule`], which all threads share, and the registry of modules whose
+//! frames were met. A frame that the cache knows costs one multiplication, two loads and a step; one
+//! that it does not know is looked up in the module's `.eh_frame_hdr` (found by `_dl_find_object`, read
+//! by `gimli`) and remembered. libgcc takes some forty times longer for the same stack.
+//!
+//! It must not allocate, lock, panic, use thread-local state of std, or call anything but
+//! `_dl_find_object` (lock-free, async-signal-safe) and the module hook: it runs in signal handlers,
+//! before constructors, on 16 KiB stacks, inside the dynamic loader. There is no state that an
+//! interrupted or forked thread could leave half done: cache entries are single words, evaluation of
+//! unwind instructions needs a hundred bytes of the caller's stack.
+//!
+//! It must not read memory that may be unmapped. Reads are those that unwind information of the code at
+//! hand asks for, at addresses above the stack pointer and below the end of the stack as far as that is
+//! known ([`walk`]); a frame pointer is believed only inside known bounds of the stack.
+
+#![allow(unsafe_code, reason = "reads the stack and unwind tables in place")]
+
+#[cfg(target_arch = "x86_64")]
+#[path = "arch_x86_64.rs"]
+mod arch;
+mod cache;
+mod cfi;
+mod modules;
+mod rule;
+mod walk;
+
+pub use arch::here;
+pub use modules::{ModuleInfo, announce_known, forget_modules, set_find_object, set_module_hook};
+pub use walk::capture;
+
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use resshim_format::table::{STACK_CUT, STACK_FOLDED, STACK_NO_UNWIND_DATA};
+
+/// Most frames that a stack can keep, whatever depth is asked for.
+pub const MAX_FRAMES: usize = 128;
+
+/// Where a walk begins.
+#[derive(Clone, Copy, Debug)]
 pub struct Registers {
+    /// A return address, or any address inside an instruction that has not changed `sp` and `bp`:
+    /// rules are looked up for the byte before it.
     pub pc: usize,
+    /// Stack pointer in the frame of `pc` (for a return address: just above it).
     pub sp: usize,
+    /// Frame-pointer register in the frame of `pc`.
     pub bp: usize,
 }
-#[inline(always)]
-pub fn here() -> Registers {
-    let (pc, sp, bp): (usize, usize, usize);
-    unsafe {
-        core::arch::asm!("lea {0}, [rip]", "mov {1}, rsp", "mov {2}, rbp", out(reg) pc, out(reg) sp, out(reg) bp, options(nostack, nomem))
-    };
-    Registers { pc, sp, bp }
-}
-pub const MAX_FRAMES: usize = 128;
+
+/// What a walk found.
+#[derive(Debug)]
 pub struct Stack {
+    /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted
+    /// stands here with the address after the first byte of the interrupted instruction, so that
+    /// "one less" names the instruction in every frame. Only the first `count` mean anything.
     pub frames: [usize; MAX_FRAMES],
+    /// How many.
     pub count: usize,
+    /// `STACK_FOLDED`, `STACK_CUT`, `STACK_NO_UNWIND_DATA` of the format's `table`.
     pub flags: u32,
+    /// The epoch of `dlclose` in which the frames were read.
+    pub epoch: u32,
 }
-pub fn capture(from: &Registers, _depth: usize, _b: Option<(usize, usize)>, out: &mut Stack) {
-    out.frames[0] = from.pc;
-    out.count = 1;
+impl Stack {
+    /// No frames.
+    pub const EMPTY: Stack = Stack { frames: [0; MAX_FRAMES], count: 0, flags: 0, epoch: 0 };
+    /// The frames that were found.
+    pub fn frames(&self) -> &[usize] {
+        self.frames.get(..self.count).unwrap_or(&[])
+    }
 }
-pub fn set_find_object(_f: *mut core::ffi::c_void) {}
+
+/// What every walk reads; one cache line, written at start and by `dlclose`.
+#[repr(align(64))]
+struct Shared {
+    /// Number of `dlclose` calls so far.
+    epoch: AtomicU32,
+    /// Lowest address of this module.
+    own_start: AtomicUsize,
+    /// Bytes of this module.
+    own_bytes: AtomicUsize,
+    /// End of the first thread's stack, 0 = not known.
+    first_stack_end: AtomicUsize,
+}
+static SHARED: Shared = Shared {
+    epoch: AtomicU32::new(0),
+    own_start: AtomicUsize::new(0),
+    own_bytes: AtomicUsize::new(0),
+    first_stack_end: AtomicUsize::new(0),
+};
+
+/// How many times a library may have gone so far. Addresses mean something only within an epoch.
 pub fn epoch() -> u32 {
-    0
+    SHARED.epoch.load(Ordering::Acquire)
+}
+
+/// A library may have gone: what is known about addresses is not to be used any more. To be called
+/// after the real `dlclose` has returned (before it, the library's own destructors would still be
+/// entered under the new epoch).
+pub fn bump_epoch() {
+    cache::next_generation();
+    SHARED.epoch.fetch_add(1, Ordering::AcqRel);
+}
+
+/// Where this module lies: its frames are left out at the inner end of stacks. Without it the frames of
+/// the hooks themselves are kept.
+pub fn skip_own(start: usize, end: usize) {
+    SHARED.own_bytes.store(0, Ordering::Relaxed);
+    SHARED.own_start.store(start, Ordering::Release);
+    SHARED.own_bytes.store(end.saturating_sub(start), Ordering::Release);
+}
+
+/// [`skip_own`] for the module that this code is in, as the dynamic loader knows it; false if it does not.
+pub fn skip_own_module() -> bool {
+    match modules::find(here().pc) {
+        Some(object) => {
+            skip_own(object.start, object.end);
+            true
+        }
+        None => false,
+    }
+}
+
+/// `__libc_stack_end`: bounds the walk on the first thread's stack.
+pub fn set_first_stack_end(end: usize) {
+    SHARED.first_stack_end.store(end, Ordering::Relaxed);
 }

@@ -3,7 +3,7 @@
 use crate::index::hash;
 use crate::private::PRIVATE;
 use crate::region::{Region, Row};
-use crate::stack::{self, MAX_FRAMES, Registers, Stack};
+use crate::stack::{self, Registers, Stack};
 use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::record::STACK_LIMIT;
 use resshim_format::table::{STACK_UNIT, StackHead};
@@ -14,14 +14,14 @@ const HEAD_WORDS: usize = STACK_UNIT / 8;
 /// Id of the stack at `at`, at most `depth` frames of it; 0 = none could be had.
 #[inline(never)]
 pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
-    let mut taken = Stack { frames: [0; MAX_FRAMES], count: 0, flags: 0 };
+    let mut taken = Stack::EMPTY;
     stack::capture(at, depth, None, &mut taken);
-    let frames = taken.frames.get(..taken.count).unwrap_or(&taken.frames);
+    let frames = taken.frames();
     if frames.is_empty() {
         region.header().stacks_truncated.fetch_add(1, Ordering::Relaxed);
         return 0;
     }
-    let epoch = stack::epoch();
+    let epoch = taken.epoch;
     let mut key = epoch as u64;
     for frame in frames {
         key = (key.rotate_left(23) ^ *frame as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
