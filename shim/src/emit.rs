@@ -107,11 +107,20 @@ impl Inside {
 
     /// Writes a record. Where there is no room it is counted as lost: tables know the state all the same.
     pub fn write(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]]) {
+        self.push(op, stack, words, texts, self.nested || self.must_share());
+    }
+
+    /// Writes a record where many threads write: one that has little to tell takes no chunk for itself.
+    pub fn write_shared(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]]) {
+        self.push(op, stack, words, texts, true);
+    }
+
+    fn push(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]], shared: bool) {
         let event = Event { op, stack, words, texts };
         let moment = Moment { tsc: self.now, monotonic_ns: sys::monotonic_ns };
         let ring = self.region.ring();
         let tid = self.tid();
-        let written = if self.nested || self.must_share() {
+        let written = if shared {
             let place = &PRIVATE.shared_places[tid as usize % SHARED_PLACES];
             push_shared(&ring, &self.region, place, moment, tid, event)
         } else {

@@ -99,6 +99,8 @@ pub struct Private {
     pub mappings: Index<{ 1 << 15 }>,
     /// (kind, handle) → annotated row.
     pub annotated: Index<{ 1 << 15 }>,
+    /// `pthread_t` → thread row.
+    pub threads: Index<{ 1 << 14 }>,
     /// pid → child row.
     pub children: Index<{ 1 << 14 }>,
     /// Heap blocks that may be in the index: bit by hash of the address.
@@ -145,6 +147,7 @@ pub static PRIVATE: Private = Private {
     heap: Index::NEW,
     mappings: Index::NEW,
     annotated: Index::NEW,
+    threads: Index::NEW,
     children: Index::NEW,
     heap_filter: [const { AtomicU64::new(0) }; 512],
     heap_counts: [const { AtomicU32::new(0) }; 512 * 64],

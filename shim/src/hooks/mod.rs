@@ -8,7 +8,7 @@ use crate::table::Hook;
 
 /// All hooks.
 pub fn all() -> impl Iterator<Item = &'static Hook> {
-    fd::HOOKS.iter().chain(process::HOOKS)
+    fd::HOOKS.iter().chain(process::HOOKS).chain(thread::HOOKS)
 }
 
 /// Whether the process's `malloc` is ours, not one that the executable brings.

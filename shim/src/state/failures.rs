@@ -11,7 +11,11 @@ use resshim_format::table::FailureRow;
 
 /// A call of `op` failed with the errno that `inside` keeps. `words` are those of its record.
 pub fn failed(inside: &Inside, op: Op, kind: Kind, words: [u64; 2], label: &[u8]) {
-    let errno = inside.errno;
+    failed_with(inside, inside.errno, op, kind, words, label);
+}
+
+/// The same where the call returns its error number instead of setting errno.
+pub fn failed_with(inside: &Inside, errno: i32, op: Op, kind: Kind, words: [u64; 2], label: &[u8]) {
     let region = inside.region;
     let stack = inside.stack(start::settings().stack_depth);
     let key = (op.number() as u64) << 48 | (errno as u64 & 0xffff) << 32 | stack as u64;

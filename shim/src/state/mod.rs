@@ -1,9 +1,11 @@
 //! What is true now, in the region's tables: one file a kind of row. Safe code: rows are atomics.
 
+pub mod children;
 pub mod failures;
 pub mod fds;
 pub mod sites;
 pub mod stacks;
+pub mod threads;
 
 use crate::region::Region;
 use core::sync::atomic::{AtomicU64, Ordering};
