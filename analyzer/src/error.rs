@@ -6,6 +6,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+/// Result of what can end a command.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// Exit code of bad usage and of input that cannot be read.
 pub const EXIT_BAD_INPUT: u8 = 2;
 /// Exit code of `run` where resshim itself failed.
@@ -52,6 +55,14 @@ pub enum Error {
         /// What to do.
         hint: String,
     },
+    /// CMD of `run` could not be started: exit code 127 or 126, as a shell's.
+    #[error("{command}: {source}")]
+    Start {
+        /// CMD as it was given.
+        command: String,
+        /// The system's answer.
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -69,6 +80,8 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Run { .. } => EXIT_RUN_FAILED,
+            Error::Start { source, .. } if source.kind() == io::ErrorKind::NotFound => 127,
+            Error::Start { .. } => 126,
             Error::Input { .. } | Error::Io { .. } | Error::Usage { .. } => EXIT_BAD_INPUT,
         }
     }
@@ -77,12 +90,24 @@ impl Error {
     pub fn hint(&self) -> &str {
         match self {
             Error::Input { hint, .. } | Error::Usage { hint, .. } | Error::Run { hint, .. } => hint,
-            Error::Io { source, .. } => match source.kind() {
+            Error::Io { source, .. } | Error::Start { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "is the name right?",
                 io::ErrorKind::PermissionDenied => "run it as the user that owns it",
                 io::ErrorKind::StorageFull => "make room, or choose another place with -o",
                 _ => "try another place",
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_that_does_not_start_gives_the_exit_code_of_a_shell() {
+        let start = |kind: io::ErrorKind| Error::Start { command: "x".into(), source: kind.into() };
+        assert_eq!(start(io::ErrorKind::NotFound).exit_code(), 127);
+        assert_eq!(start(io::ErrorKind::PermissionDenied).exit_code(), 126);
     }
 }

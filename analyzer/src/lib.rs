@@ -10,6 +10,7 @@
 //! | [`escape`] | strings of a trace, made harmless |
 //! | [`fail_on`] | the rules of `--fail-on` |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
+//! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
 //! | [`error`] | what ends a command, and its exit code |
 
 pub mod cli;
@@ -18,3 +19,4 @@ pub mod error;
 pub mod escape;
 pub mod fail_on;
 pub mod report;
+pub mod source;

@@ -59,14 +59,22 @@ pub const SLOT_WORDS: usize = 6;
 pub const SHARED_WORDS: usize = (CHUNK_WORDS - CHUNK_HEADER) / SLOT_WORDS * SLOT_WORDS;
 
 /// Index of a word of the chunk's header.
-pub(crate) mod word {
+pub mod word {
+    /// Fill number.
     pub const FILL: usize = 0;
+    /// Counter at the base of the records' times.
     pub const BASE_TSC: usize = 1;
+    /// Monotonic nanoseconds at the base.
     pub const BASE_MONOTONIC: usize = 2;
+    /// Thread, and whether the chunk is shared.
     pub const OWNER: usize = 3;
+    /// Words that may be read.
     pub const COMMITTED: usize = 4;
+    /// Words reserved (shared).
     pub const RESERVED: usize = 5;
+    /// Words completed (shared).
     pub const COMPLETED: usize = 6;
+    /// Acquisitions and releases in it.
     pub const CONTENTS: usize = 7;
 }
 

@@ -1,0 +1,103 @@
+//! The two places of a live region that a reader writes: the drainer's words of the control page,
+//! and the state of a chunk that was drained. The one mapping of the analyzer, and its only unsafe code.
+#![allow(
+    unsafe_code,
+    reason = "the state words are changed by compare-and-swap with the traced process"
+)]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use memmap2::{MmapOptions, MmapRaw};
+use resshim_format::header::{CONTROL_OFFSET, Control, STATES_OFFSET};
+use resshim_format::ring::reader;
+
+use super::{ChunkCopy, RegionFile};
+
+/// The right to free chunks of a region: at most one drainer lives at a time.
+#[derive(Debug)]
+pub struct Drain {
+    map: MmapRaw,
+    chunks: u32,
+    me: (u32, u64),
+}
+
+/// Who drains: pid and start ticks.
+pub type Drainer = (u32, u64);
+
+impl Drain {
+    /// Claims the role for the process `me`; `alive` tells whether another drainer still lives.
+    ///
+    /// # Errors
+    /// Where the pages cannot be mapped. `Ok(None)`: somebody else drains it.
+    pub fn claim(
+        region: &RegionFile,
+        me: Drainer,
+        alive: impl Fn(Drainer) -> bool,
+    ) -> std::io::Result<Option<Drain>> {
+        let chunks = region.header().chunk_limit;
+        let length = STATES_OFFSET + chunks as usize * 8;
+        if !long_enough(region, length) {
+            return Err(std::io::ErrorKind::UnexpectedEof.into());
+        }
+        let map = MmapOptions::new().len(length).map_raw(region.file())?;
+        let drain = Drain { map, chunks, me };
+        let control = drain.control();
+        let before = control.drainer.load(Ordering::Acquire);
+        let start = control.drainer_start.load(Ordering::Acquire);
+        let other = (before as u32, start);
+        if other.0 != 0 && other != me && alive(other) {
+            return Ok(None);
+        }
+        let mine = me.0 as u64;
+        if control
+            .drainer
+            .compare_exchange(before, mine, Ordering::AcqRel, Ordering::Relaxed)
+            .is_err()
+        {
+            return Ok(None);
+        }
+        control.drainer_start.store(me.1, Ordering::Release);
+        Ok(Some(drain))
+    }
+
+    /// Frees a chunk whose copy is stored; false if it was written or begun anew meanwhile.
+    pub fn free(&self, region: &RegionFile, copy: &ChunkCopy) -> bool {
+        let end = STATES_OFFSET + self.chunks as usize * 8;
+        if copy.index >= self.chunks || !long_enough(region, end) {
+            return false;
+        }
+        let copied = reader::Copied { state: copy.state, words: copy.words.len() };
+        reader::free(self.word(STATES_OFFSET + copy.index as usize * 8), &copied)
+    }
+
+    /// Gives the role back.
+    pub fn release(self, region: &RegionFile) {
+        if long_enough(region, STATES_OFFSET) {
+            let mine = self.me.0 as u64;
+            let _ = self.control().drainer.compare_exchange(
+                mine,
+                0,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            );
+        }
+    }
+
+    fn word(&self, offset: usize) -> &AtomicU64 {
+        assert!(offset + 8 <= self.map.len() && offset.is_multiple_of(8));
+        // SAFETY: inside the mapping (just checked) and aligned, since a mapping begins at a page;
+        // both sides use these words as atomics only; the mapping lives as long as `self`.
+        unsafe { &*self.map.as_mut_ptr().add(offset).cast::<AtomicU64>() }
+    }
+
+    fn control(&self) -> &Control {
+        // SAFETY: `claim` mapped at least the first three pages, the control page is the second;
+        // `Control` is made of atomics, for which any bits are a value.
+        unsafe { &*self.map.as_mut_ptr().add(CONTROL_OFFSET).cast::<Control>() }
+    }
+}
+
+/// A file of ours shrinks only where somebody damages it on purpose: asked before each access.
+fn long_enough(region: &RegionFile, length: usize) -> bool {
+    region.file().metadata().is_ok_and(|data| data.len() >= length as u64)
+}
