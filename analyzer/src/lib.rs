@@ -20,3 +20,4 @@ pub mod escape;
 pub mod fail_on;
 pub mod report;
 pub mod source;
+pub mod symbols;

@@ -1,0 +1,289 @@
+//! From offsets in one binary to functions, files and lines, inlined calls included.
+//!
+//! Finds the binary and its separate debug file (by build id, then by debuglink), makes sure that
+//! they are the ones that ran, and asks blazesym. blazesym follows links and opens what a binary
+//! names, so it only ever gets descriptors of files that [`super::file`] opened, and no debug
+//! directories of its own.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use blazesym::symbolize::source::{Elf as ElfSource, Source};
+use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+
+use super::elf::{self, Elf};
+use super::file::{self, MAX_BYTES, Opened, Refusal};
+
+/// Most bytes that compressed sections of a file may expand to.
+const MAX_EXPANDED_BYTES: u64 = 4 << 30;
+/// Longest function or file name that is kept.
+const MAX_NAME: usize = 16 << 10;
+/// Offsets that one question to blazesym holds.
+const BATCH: usize = 4096;
+
+/// Where debug files are looked for.
+pub const DEBUG_DIRECTORIES: [&str; 1] = ["/usr/lib/debug"];
+
+/// One function at an offset; several where calls were inlined.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Name {
+    /// Demangled.
+    pub function: Arc<str>,
+    /// As the debug information has it; empty if not known.
+    pub file: Arc<str>,
+    /// 0 if not known.
+    pub line: u32,
+}
+
+/// What is known of the binary that ran.
+#[derive(Clone, Debug)]
+pub struct Wanted<'a> {
+    /// Absolute path.
+    pub path: &'a Path,
+    /// Empty if it has none.
+    pub build_id: &'a [u8],
+    /// 0 if not known.
+    pub inode: u64,
+    /// Nanoseconds since 1970 when the process began.
+    pub started_ns: u64,
+    /// The process's user.
+    pub user: u32,
+}
+
+/// Why a binary gives no names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Problem {
+    /// Not to be opened.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    /// No ELF file, or a damaged one.
+    #[error("is no 64-bit ELF file")]
+    NotElf,
+    /// Rebuilt, or another file.
+    #[error("is another build: build id {found} in place of {wanted}")]
+    OtherBuild {
+        /// Of the module that ran.
+        wanted: String,
+        /// Of the file.
+        found: String,
+    },
+    /// Without build ids: not the inode that ran, or changed since.
+    #[error("has no build id and was replaced or changed since the process began")]
+    Changed,
+}
+
+/// A binary and its debug file.
+pub struct Binary {
+    /// Held open: the sources are paths of their descriptors.
+    _files: Vec<Opened>,
+    /// In the order in which they are asked.
+    sources: Vec<ElfSource>,
+    symbolizer: Symbolizer,
+}
+
+impl Binary {
+    /// Opens what belongs to a module.
+    pub fn open(wanted: &Wanted, debug_directories: &[PathBuf]) -> Result<Binary, Problem> {
+        let opened = file::open(wanted.path, wanted.user, MAX_BYTES)?;
+        let elf = elf::read(&opened.file).ok_or(Problem::NotElf)?;
+        check_identity(wanted, &opened, &elf)?;
+        let mut sources = Vec::new();
+        let mut files = Vec::new();
+        let debug = match elf.has_dwarf {
+            true => None,
+            false => debug_file(wanted, &opened, &elf, debug_directories),
+        };
+        if let Some((debug_opened, debug_elf)) = debug {
+            sources.push(source(&debug_opened, &debug_elf, wanted.user));
+            files.push(debug_opened);
+        }
+        sources.push(source(&opened, &elf, wanted.user));
+        files.push(opened);
+        let symbolizer = Symbolizer::builder()
+            .enable_auto_reload(false)
+            .set_debug_dirs(Some::<[&Path; 0]>([]))
+            .build();
+        Ok(Binary { _files: files, sources, symbolizer })
+    }
+
+    /// Names of each offset (an address as the file has it), innermost first; empty where there is none.
+    pub fn names(&self, offsets: &[u64]) -> Vec<Vec<Name>> {
+        let mut found = vec![Vec::new(); offsets.len()];
+        for source in &self.sources {
+            let open: Vec<usize> = (0..offsets.len()).filter(|i| found[*i].is_empty()).collect();
+            for batch in open.chunks(BATCH) {
+                let asked: Vec<u64> = batch.iter().map(|i| offsets[*i]).collect();
+                // Debug information is hostile input too, and a panic in its parser is no reason
+                // for the report to end.
+                let answer = catch_unwind(AssertUnwindSafe(|| {
+                    self.symbolizer.symbolize(
+                        &Source::Elf(source.clone()),
+                        Input::VirtOffset(asked.as_slice()),
+                    )
+                }));
+                let Ok(Ok(symbols)) = answer else {
+                    // Damaged DWARF: the symbol table may still do.
+                    continue;
+                };
+                for (i, symbol) in batch.iter().zip(symbols) {
+                    if let Symbolized::Sym(symbol) = symbol {
+                        found[*i] = names_of(&symbol);
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn source(opened: &Opened, elf: &Elf, user: u32) -> ElfSource {
+    let mut source = ElfSource::new(opened.handle());
+    // What blazesym would open by itself was looked at before, or it may not look.
+    let links = elf.debuglink.is_some() || !altlink_is_safe(opened, elf, user);
+    source.debug_syms = elf.has_dwarf && !links && elf.expanded_bytes <= MAX_EXPANDED_BYTES;
+    source
+}
+
+/// Whether the file that dwz shared parts into may be opened. It lies where the debug file says.
+fn altlink_is_safe(opened: &Opened, elf: &Elf, user: u32) -> bool {
+    let Some(link) = &elf.altlink else {
+        return true;
+    };
+    let directory = opened.path.parent().unwrap_or(Path::new("/"));
+    !link.is_empty() && file::open(&directory.join(link), user, MAX_BYTES).is_ok()
+}
+
+fn check_identity(wanted: &Wanted, opened: &Opened, elf: &Elf) -> Result<(), Problem> {
+    if !wanted.build_id.is_empty() || !elf.build_id.is_empty() {
+        // The shim keeps at most 20 bytes.
+        let found = &elf.build_id[..elf.build_id.len().min(20)];
+        return match found == wanted.build_id {
+            true => Ok(()),
+            false => Err(Problem::OtherBuild {
+                wanted: hex_or_none(wanted.build_id),
+                found: hex_or_none(&elf.build_id),
+            }),
+        };
+    }
+    let other_inode = wanted.inode != 0 && wanted.inode != opened.inode;
+    if other_inode || opened.changed_ns > wanted.started_ns {
+        return Err(Problem::Changed);
+    }
+    Ok(())
+}
+
+fn hex_or_none(bytes: &[u8]) -> String {
+    match bytes {
+        [] => "none".to_owned(),
+        bytes => hex(bytes),
+    }
+}
+
+/// Bytes as hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// The separate debug file: by build id, then by debuglink.
+fn debug_file(
+    wanted: &Wanted,
+    opened: &Opened,
+    elf: &Elf,
+    directories: &[PathBuf],
+) -> Option<(Opened, Elf)> {
+    let try_open = |path: &Path, same: &dyn Fn(&Opened, &Elf) -> bool| {
+        let debug = file::open(path, wanted.user, MAX_BYTES).ok()?;
+        let debug_elf = elf::read(&debug.file)?;
+        (debug.inode != opened.inode && same(&debug, &debug_elf)).then_some((debug, debug_elf))
+    };
+    let same_build = |_: &Opened, debug: &Elf| debug.build_id == elf.build_id;
+    if elf.build_id.len() >= 2 {
+        let digits = hex(&elf.build_id);
+        let name = format!(".build-id/{}/{}.debug", &digits[..2], &digits[2..]);
+        for directory in directories {
+            if let Some(found) = try_open(&directory.join(&name), &same_build) {
+                return Some(found);
+            }
+        }
+    }
+    let (name, crc) = elf.debuglink.as_ref()?;
+    let beside = opened.path.parent().unwrap_or(Path::new("/"));
+    let below_root = beside.strip_prefix("/").unwrap_or(beside);
+    let mut candidates = vec![beside.join(name), beside.join(".debug").join(name)];
+    candidates.extend(directories.iter().map(|d| d.join(below_root).join(name)));
+    // A build id that both have is the stronger sign, and saves reading the whole file.
+    let same_file = |debug: &Opened, debug_elf: &Elf| match elf.build_id.is_empty() {
+        false if !debug_elf.build_id.is_empty() => debug_elf.build_id == elf.build_id,
+        _ => crc32_of(&debug.file) == Some(*crc),
+    };
+    candidates.iter().find_map(|c| try_open(c, &same_file))
+}
+
+/// CRC-32 (reflected, polynomial 0xedb88320) of a whole file, as `.gnu_debuglink` has it.
+fn crc32_of(file: &File) -> Option<u32> {
+    const TABLE: [u32; 256] = {
+        let mut table = [0; 256];
+        let mut i = 0;
+        while i < 256 {
+            let mut value = i as u32;
+            let mut bit = 0;
+            while bit < 8 {
+                value = (value >> 1) ^ (0xedb8_8320 * (value & 1));
+                bit += 1;
+            }
+            table[i] = value;
+            i += 1;
+        }
+        table
+    };
+    let mut buffer = vec![0; 1 << 20];
+    let (mut crc, mut offset) = (u32::MAX, 0);
+    loop {
+        let got = file.read_at(&mut buffer, offset).ok()?;
+        if got == 0 {
+            return Some(!crc);
+        }
+        for byte in &buffer[..got] {
+            crc = (crc >> 8) ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
+        }
+        offset += got as u64;
+    }
+}
+
+/// Innermost first; blazesym has the inlined calls outermost first.
+fn names_of(symbol: &Sym) -> Vec<Name> {
+    let outer = name_of(&symbol.name, symbol.code_info.as_deref());
+    if outer.function.is_empty() && symbol.inlined.is_empty() {
+        return Vec::new();
+    }
+    let inlined = symbol.inlined.iter().rev();
+    inlined
+        .map(|inlined| name_of(&inlined.name, inlined.code_info.as_ref()))
+        .chain([outer])
+        .collect()
+}
+
+fn name_of(function: &str, code: Option<&CodeInfo>) -> Name {
+    let file = code.map(|code| code.to_path());
+    Name {
+        function: cut(function),
+        file: cut(&file.as_ref().map_or(OsStr::new("").to_string_lossy(), |f| f.to_string_lossy())),
+        line: code.and_then(|code| code.line).unwrap_or(0),
+    }
+}
+
+fn cut(text: &str) -> Arc<str> {
+    Arc::from(&text[..text.floor_char_boundary(MAX_NAME)])
+}
+
+/// A path from a trace, made absolute; relative ones are from where the process began.
+pub fn absolute(path: &str, cwd: &str) -> PathBuf {
+    // The kernel's mark of an unlinked executable is no part of its name.
+    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
+    Path::new(OsStr::from_bytes(cwd.as_bytes())).join(path)
+}

@@ -1,0 +1,448 @@
+//! Whose code a frame is: the program's own, an installed package's, a runtime's, a standard library's.
+//!
+//! Decides which innermost frames are dropped (libc, the shim, the allocator) and which frame is
+//! the first of the program's own code. It knows names and paths only, and reads nothing.
+
+use std::path::Path;
+
+use crate::report::Frame;
+
+/// Whose code it is; later ones are nearer to whoever reads the report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Origin {
+    /// No module holds the address.
+    Unknown,
+    /// libc, libstdc++, Rust's std, the shim.
+    Standard,
+    /// An interpreter and its own library: CPython, node, a JVM.
+    Runtime,
+    /// Installed by somebody else: `/usr/lib`, `site-packages`, `node_modules`, cargo's registry.
+    Package,
+    /// The program's own.
+    Own,
+}
+
+/// Executables that run other programs: what is theirs is not the program's own code.
+const INTERPRETERS: &[&str] = &[
+    "beam", "bun", "deno", "dotnet", "guile", "java", "julia", "lua", "mono", "node", "nodejs",
+    "octave", "perl", "php", "php-fpm", "pypy", "python", "R", "rscript", "ruby", "tclsh", "wish",
+];
+
+/// Shared objects of libc, the loader and the compilers, by the start of their name.
+const STANDARD_LIBRARIES: &[&str] = &[
+    "ld-linux",
+    "libanl.",
+    "libasan.",
+    "libc++",
+    "libc-",
+    "libc.",
+    "libdl-",
+    "libdl.",
+    "libgcc_s.",
+    "libgomp.",
+    "libm-",
+    "libm.",
+    "libmvec",
+    "libnsl",
+    "libpthread",
+    "libresolv",
+    "libresshim.",
+    "librt-",
+    "librt.",
+    "libstdc++",
+    "libtsan.",
+    "libubsan.",
+    "libutil",
+    "linux-vdso",
+    "ld-2",
+];
+
+/// Of them, those whose innermost frames are dropped, and allocators.
+const DROPPED_LIBRARIES: &[&str] = &[
+    "ld-linux",
+    "ld-2",
+    "libanl.",
+    "libc-",
+    "libc.",
+    "libdl-",
+    "libdl.",
+    "libpthread",
+    "libresolv",
+    "libresshim.",
+    "librt-",
+    "librt.",
+    "libjemalloc",
+    "libtcmalloc",
+    "libmimalloc",
+    "linux-vdso",
+];
+
+/// Runtimes as shared objects, by the start of their name.
+const RUNTIME_LIBRARIES: &[&str] = &[
+    "libjava.",
+    "libjimage.",
+    "libjli.",
+    "libjvm.",
+    "libnet.",
+    "libnio.",
+    "libnode.",
+    "libperl.",
+    "libphp",
+    "libpypy",
+    "libpython",
+    "libruby",
+    "libv8",
+    "libverify.",
+    "libzip.",
+    "libcoreclr",
+];
+
+/// Parts of a path that say whose it is, most telling first.
+const PATHS: &[(&str, Origin)] = &[
+    ("/site-packages/", Origin::Package),
+    ("/dist-packages/", Origin::Package),
+    ("/node_modules/", Origin::Package),
+    ("/.cargo/registry/", Origin::Package),
+    ("/.cargo/git/", Origin::Package),
+    ("/cargo/registry/src/", Origin::Package),
+    ("/.rustup/toolchains/", Origin::Standard),
+    ("/rustlib/src/rust/", Origin::Standard),
+    ("/lib-dynload/", Origin::Runtime),
+    ("/lib/python3", Origin::Runtime),
+    ("/lib/jvm/", Origin::Runtime),
+];
+
+/// Where what the system's packages bring is installed.
+const INSTALLED: &[&str] =
+    &["/usr/lib", "/lib", "/usr/local/lib", "/usr/libexec", "/snap/", "/nix/store/", "/gnu/store/"];
+
+/// Whose code the frame is, in a process of this executable.
+pub fn origin(frame: &Frame, exe: &str) -> Origin {
+    if frame.module.is_empty() {
+        // Code that a runtime made has a name from its perf map, and is the program's.
+        return match frame.function.is_empty() {
+            true => Origin::Unknown,
+            false => of_path(&frame.function).unwrap_or(Origin::Own),
+        };
+    }
+    let module = module_origin(&frame.module, exe);
+    if module < Origin::Own {
+        return module;
+    }
+    // The program's own binary holds templates, generics and static parts of others.
+    if is_standard_function(&frame.function) {
+        return Origin::Standard;
+    }
+    of_source(&frame.file).unwrap_or(Origin::Own)
+}
+
+fn module_origin(module: &str, exe: &str) -> Origin {
+    let name = file_name(module);
+    if starts_with_any(name, STANDARD_LIBRARIES) {
+        return Origin::Standard;
+    }
+    if starts_with_any(name, RUNTIME_LIBRARIES) {
+        return Origin::Runtime;
+    }
+    if module == exe {
+        return match is_interpreter(name) {
+            true => Origin::Runtime,
+            false => Origin::Own,
+        };
+    }
+    if let Some(origin) = of_path(module) {
+        return origin;
+    }
+    if shares_prefix(module, exe) {
+        return Origin::Own;
+    }
+    match INSTALLED.iter().any(|prefix| module.starts_with(prefix)) {
+        true => Origin::Package,
+        false => Origin::Own,
+    }
+}
+
+/// `python3.11` is `python`, `ruby2.7` is `ruby`, `beam.smp` is `beam`.
+fn is_interpreter(name: &str) -> bool {
+    let plain = name.split('.').next().unwrap_or(name);
+    let plain = plain.trim_end_matches(|c: char| c.is_ascii_digit());
+    INTERPRETERS.contains(&plain.trim_end_matches('-'))
+}
+
+/// Whether a library lies in the tree that the executable was installed in (`/opt/x/bin/x`,
+/// `/opt/x/lib/y.so`), where that tree is the program's alone.
+fn shares_prefix(module: &str, exe: &str) -> bool {
+    let Some(tree) = Path::new(exe).parent().and_then(Path::parent) else {
+        return false;
+    };
+    let shared = ["/", "/usr", "/usr/local", "/usr/lib"].map(Path::new);
+    !shared.contains(&tree) && Path::new(module).starts_with(tree)
+}
+
+/// By the path of a source file that the debug information names.
+fn of_source(file: &str) -> Option<Origin> {
+    if file.starts_with("/rustc/") || file.starts_with("library/std/") {
+        return Some(Origin::Standard);
+    }
+    if let Some(rest) = file.strip_prefix("/usr/include/") {
+        return Some(match rest.starts_with("c++/") || !rest.contains('/') {
+            true => Origin::Standard,
+            false => Origin::Package,
+        });
+    }
+    // Compiler's own headers: `/usr/lib/gcc/x86_64-linux-gnu/12/include/…`.
+    if file.starts_with("/usr/lib/gcc/") || file.contains("/include/c++/") {
+        return Some(Origin::Standard);
+    }
+    of_path(file)
+}
+
+fn of_path(path: &str) -> Option<Origin> {
+    let part = PATHS.iter().find(|(part, _)| path.contains(part));
+    part.map(|(_, origin)| *origin)
+}
+
+/// Whether a function is of C++'s or Rust's standard library by its name.
+fn is_standard_function(function: &str) -> bool {
+    is_allocator_function(function)
+        || rust_head(function).is_some_and(|head| {
+            ["std", "core", "alloc", "__gnu_cxx", "__cxxabiv1", "__rustc"].contains(&head)
+        })
+        || [
+            "__libc_",
+            "_start",
+            "__rust_",
+            "rust_begin_unwind",
+            "__cxa_",
+            "_Unwind_",
+            "__gxx_personality",
+        ]
+        .iter()
+        .any(|start| function.starts_with(start))
+}
+
+/// First segment of the path of what a function belongs to: `std` for `std::fs::open`,
+/// `<std::fs::File as …>::read`, `<&T as core::fmt::Debug>::fmt` and C++'s `int std::f<int>()`.
+fn rust_head(function: &str) -> Option<&str> {
+    let mut text = function;
+    if let Some(inner) = text.strip_prefix('<') {
+        text = inner.trim_start_matches(['&', '(', '*', '[']);
+        for prefix in ["mut ", "const ", "dyn ", "'_ "] {
+            text = text.strip_prefix(prefix).unwrap_or(text);
+        }
+        let head = path_head(text);
+        // A bare type parameter or primitive says nothing: the trait does.
+        if !text[head.len()..].starts_with("::") {
+            let (_, of_trait) = text.split_once(" as ")?;
+            return Some(path_head(of_trait));
+        }
+        return Some(head);
+    }
+    let head = path_head(text);
+    if text[head.len()..].starts_with("::") {
+        return Some(head);
+    }
+    // A C++ template's return type stands before its name.
+    let name = text.split('(').next()?.split('<').next()?;
+    let (_, name) = name.rsplit_once(' ')?;
+    let head = path_head(name);
+    name[head.len()..].starts_with("::").then_some(head)
+}
+
+fn path_head(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
+    &text[..end.unwrap_or(text.len())]
+}
+
+/// Whether a function only hands an allocation on: `operator new`, C++'s allocators, Rust's `alloc`.
+fn is_allocator_function(function: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "malloc",
+        "calloc",
+        "realloc",
+        "reallocarray",
+        "free",
+        "cfree",
+        "memalign",
+        "aligned_alloc",
+        "posix_memalign",
+        "valloc",
+        "pvalloc",
+        "strdup",
+        "strndup",
+    ];
+    const STARTS: &[&str] = &[
+        "operator new",
+        "operator delete",
+        "std::allocator<",
+        "std::allocator_traits<",
+        "std::__new_allocator<",
+        "__gnu_cxx::new_allocator<",
+        "__libc_",
+        "__rust_alloc",
+        "__rust_realloc",
+        "__rust_dealloc",
+        "__rdl_",
+        "__rg_",
+        "__rustc::__r",
+        "alloc::",
+        "<alloc::",
+        "std::alloc::",
+        "<std::alloc::",
+        "core::alloc::",
+        "<core::alloc::",
+    ];
+    NAMES.contains(&function)
+        || starts_with_any(function, STARTS)
+        || (function.starts_with('<') && function.contains(" as alloc::"))
+}
+
+/// Whether an innermost frame is dropped: libc, the shim, the allocator.
+fn is_dropped(frame: &Frame) -> bool {
+    starts_with_any(file_name(&frame.module), DROPPED_LIBRARIES)
+        || is_allocator_function(&frame.function)
+}
+
+/// How many innermost frames are dropped; never all of them.
+pub fn dropped(frames: &[Frame]) -> usize {
+    let count = frames.iter().take_while(|frame| is_dropped(frame)).count();
+    match count == frames.len() {
+        true => 0,
+        false => count,
+    }
+}
+
+/// Index of the first frame of the program's own code; where there is none, of what comes nearest.
+pub fn first_own(origins: &[Origin]) -> usize {
+    let best = origins.iter().max().copied().unwrap_or(Origin::Unknown);
+    origins.iter().position(|o| *o == best).unwrap_or(0)
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn starts_with_any(text: &str, starts: &[&str]) -> bool {
+    starts.iter().any(|start| text.starts_with(start))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn frame(module: &str, function: &str, file: &str) -> Frame {
+        Frame {
+            function: function.into(),
+            file: file.into(),
+            module: module.into(),
+            ..Frame::default()
+        }
+    }
+
+    fn user(exe: &str, frames: &[Frame]) -> usize {
+        let origins: Vec<Origin> = frames.iter().map(|f| origin(f, exe)).collect();
+        first_own(&origins)
+    }
+
+    const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+
+    #[test]
+    fn a_c_programs_executable_is_its_own_code_wherever_it_lies() {
+        for exe in ["/usr/bin/git", "/home/a/b", "/usr/sbin/nginx"] {
+            let frames =
+                [frame(LIBC, "fopen", ""), frame(exe, "read_config", ""), frame(exe, "main", "")];
+            assert_eq!(user(exe, &frames), 1);
+        }
+    }
+
+    #[test]
+    fn an_interpreter_is_own_code_only_where_nothing_else_is() {
+        let exe = "/usr/bin/python3.11";
+        let socket = "/usr/lib/python3.11/lib-dynload/_socket.cpython-311-x86_64-linux-gnu.so";
+        let own = "/srv/app/native.so";
+        let package = "/srv/venv/lib/python3.11/site-packages/psycopg2/_psycopg.so";
+        assert_eq!(user(exe, &[frame(LIBC, "", ""), frame(exe, "", "")]), 1);
+        assert_eq!(user(exe, &[frame(exe, "", ""), frame(package, "", ""), frame(own, "", "")]), 2);
+        assert_eq!(
+            user(exe, &[frame(socket, "", ""), frame(package, "", ""), frame(exe, "", "")]),
+            1
+        );
+        assert_eq!(user(exe, &[frame(socket, "", ""), frame(exe, "", "")]), 0);
+    }
+
+    #[test]
+    fn interpreters_are_known_with_their_versions() {
+        for name in ["python3", "python3.11", "node", "java", "ruby2.7", "perl5.36.0", "beam.smp"] {
+            assert!(is_interpreter(name), "{name}");
+        }
+        for name in ["nginx", "nodemon-like", "mypython", "git", "redis-server"] {
+            assert!(!is_interpreter(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn rust_std_and_crates_in_the_own_binary_are_not_own() {
+        let exe = "/srv/app/server";
+        let frames = [
+            frame(
+                exe,
+                "std::sys::pal::unix::fs::File::open_c",
+                "/rustc/abc/library/std/src/sys/fs.rs",
+            ),
+            frame(exe, "<std::fs::File as std::io::Read>::read", ""),
+            frame(exe, "<T as core::convert::Into<U>>::into", ""),
+            frame(exe, "tokio::net::open", "/root/.cargo/registry/src/x/tokio-1/src/net.rs"),
+            frame(exe, "<server::Pool as core::ops::Drop>::drop", "src/pool.rs"),
+            frame(exe, "server::main", "src/main.rs"),
+        ];
+        assert_eq!(user(exe, &frames), 4);
+    }
+
+    #[test]
+    fn cpp_std_in_the_own_binary_is_not_own() {
+        let exe = "/srv/app/server";
+        let frames = [
+            frame(
+                exe,
+                "std::vector<int>::push_back(int const&)",
+                "/usr/include/c++/12/bits/vector",
+            ),
+            frame(exe, "void std::__invoke<void (*)()>(void (*)())", ""),
+            frame(exe, "Pool::grow(std::string)", "/src/pool.cpp"),
+        ];
+        assert_eq!(user(exe, &frames), 2);
+    }
+
+    #[test]
+    fn libraries_of_the_programs_tree_are_own_those_of_the_system_are_not() {
+        let pg = "/usr/lib/postgresql/15/bin/postgres";
+        let of = |module: &str, exe: &str| origin(&frame(module, "", ""), exe);
+        assert_eq!(of("/usr/lib/postgresql/15/lib/pgcrypto.so", pg), Origin::Own);
+        assert_eq!(of("/usr/lib/x86_64-linux-gnu/libssl.so.3", pg), Origin::Package);
+        assert_eq!(of("/usr/lib/x86_64-linux-gnu/libcurl.so.4", "/usr/bin/curl"), Origin::Package);
+        assert_eq!(of("/srv/build/libown.so", "/srv/build/bin/x"), Origin::Own);
+        assert_eq!(of("", "/bin/x"), Origin::Unknown);
+    }
+
+    #[test]
+    fn libc_shim_and_allocator_are_dropped_only_innermost() {
+        let exe = "/srv/x";
+        let frames = [
+            frame("/opt/libresshim.so", "malloc", ""),
+            frame("/usr/lib/x86_64-linux-gnu/libstdc++.so.6", "operator new(unsigned long)", ""),
+            frame(exe, "std::allocator_traits<std::allocator<int> >::allocate(int)", ""),
+            frame(exe, "make()", ""),
+            frame(LIBC, "qsort", ""),
+            frame(exe, "main", ""),
+        ];
+        assert_eq!(dropped(&frames), 3);
+        let rust = [
+            frame(exe, "alloc::alloc::alloc", ""),
+            frame(exe, "<alloc::alloc::Global as core::alloc::Allocator>::allocate", ""),
+            frame(exe, "<T as alloc::slice::<impl [T]>::to_vec_in::ConvertVec>::to_vec", ""),
+            frame(exe, "server::handle", ""),
+        ];
+        assert_eq!(dropped(&rust), 3);
+        assert_eq!(dropped(&frames[..2]), 0, "a stack is never empty");
+    }
+}
