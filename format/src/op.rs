@@ -146,6 +146,7 @@ ops! {
     67 Reconciled "reconciled" Fd Acquire;
     68 PidfdOpen "pidfd_open" Fd Acquire;
     69 Creat "creat" Fd Acquire;
+    70 IoUringSetup "io_uring_setup" Fd Acquire;
 
     // Threads: 128-143.
     128 PthreadCreate "pthread_create" Thread Acquire;

@@ -32,11 +32,13 @@ pub fn hash(key: u64) -> u64 {
 
 impl<const LAST: usize> Index<LAST> {
     /// Empty.
-    pub const NEW: Index<LAST> = Index {
-        first: [const { AtomicU64::new(0) }; FIRST],
-        second: [const { AtomicU64::new(0) }; SECOND],
-        last: [const { AtomicU64::new(0) }; LAST],
-    };
+    pub const fn new() -> Index<LAST> {
+        Index {
+            first: [const { AtomicU64::new(0) }; FIRST],
+            second: [const { AtomicU64::new(0) }; SECOND],
+            last: [const { AtomicU64::new(0) }; LAST],
+        }
+    }
 
     /// The slots that may hold `hash`, in the order of search: few, neighbours, level after level.
     fn slots(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
@@ -138,11 +140,13 @@ pub struct FreeList<const N: usize> {
 
 impl<const N: usize> FreeList<N> {
     /// All free.
-    pub const NEW: FreeList<N> = FreeList {
-        top: AtomicU64::new(0),
-        fresh: AtomicU32::new(0),
-        links: [const { AtomicU32::new(0) }; N],
-    };
+    pub const fn new() -> FreeList<N> {
+        FreeList {
+            top: AtomicU64::new(0),
+            fresh: AtomicU32::new(0),
+            links: [const { AtomicU32::new(0) }; N],
+        }
+    }
 
     /// A free row.
     pub fn take(&self) -> Option<u32> {
@@ -178,10 +182,5 @@ impl<const N: usize> FreeList<N> {
                 return;
             }
         }
-    }
-
-    /// One more than the highest row ever handed out.
-    pub fn used(&self) -> u32 {
-        self.fresh.load(Ordering::Relaxed) + 1
     }
 }

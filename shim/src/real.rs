@@ -34,21 +34,17 @@ const NEXT: *mut c_void = -1isize as *mut c_void;
 /// `RTLD_DEFAULT`.
 const DEFAULT: *mut c_void = core::ptr::null_mut();
 
-/// A symbol's next definition.
+/// A symbol's next definition. The address comes first: tail jumps read it as the first word.
+#[repr(C)]
 pub struct Real {
-    name: &'static CStr,
     address: AtomicPtr<c_void>,
+    name: &'static CStr,
 }
 
 impl Real {
     /// Not resolved yet.
     pub const fn new(name: &'static CStr) -> Real {
         Real { name, address: AtomicPtr::new(core::ptr::null_mut()) }
-    }
-
-    /// Its name.
-    pub fn name(&self) -> &'static CStr {
-        self.name
     }
 
     /// Address of the real function, or of one that fails with `ENOSYS` where this system has none.

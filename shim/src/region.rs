@@ -275,6 +275,13 @@ impl Region {
         }
     }
 
+    /// One more than the highest row that may be in use; by the private count for loops over rows.
+    pub fn used<T: Row>(self) -> u32 {
+        let (_, _, rows) = TABLES.get(T::TABLE).copied().unwrap_or((TableType::Sites, 0, 0));
+        // A word that others can write: only a bound, cut to the constant.
+        self.table(T::TABLE).used.load(Ordering::Relaxed).min(rows as u32)
+    }
+
     /// Words of the stack table: `units` 16-byte units from `unit` on.
     pub fn stack_words(self, unit: u32, units: u32) -> Option<&'static [AtomicU64]> {
         let start = *OFFSETS.get(<StackHead as Row>::TABLE)?;

@@ -90,9 +90,15 @@ fn start() -> bool {
     }
     for hook in hooks::all() {
         hook.real.resolve();
+        if let Some(settle) = hook.settle.filter(|_| !hook.real.is_missing()) {
+            settle();
+        }
     }
-    let find_object = real::find(c"_dl_find_object");
-    crate::stack::set_find_object(find_object);
+    crate::stack::set_find_object(real::find(c"_dl_find_object"));
+    crate::stack::set_module_hook(crate::state::modules::met);
+    crate::stack::skip_own_module();
+    // SAFETY: ld.so's variable.
+    crate::stack::set_first_stack_end(unsafe { __libc_stack_end } as usize);
     HEAP_IS_OURS.store(u32::from(hooks::owns_malloc()), Ordering::Relaxed);
     let pid = sys::pid();
     IMAGE_PID.store(pid, Ordering::Relaxed);

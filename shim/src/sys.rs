@@ -88,12 +88,6 @@ pub fn lock_shared(file: impl AsFd) -> Result<(), Errno> {
     rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockShared)
 }
 
-/// Opens a file for reading and writing, made if it is not there.
-pub fn open_shared(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
-}
-
 /// Calls `each` with the names of a directory, as far as one buffer of 4 KiB at a time goes.
 pub fn names(directory: BorrowedFd, mut each: impl FnMut(&[u8])) {
     let mut buffer = [core::mem::MaybeUninit::<u8>::uninit(); 2048];

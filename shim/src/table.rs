@@ -25,6 +25,8 @@ use crate::real::Real;
 pub struct Hook {
     /// The function behind it.
     pub real: &'static Real,
+    /// Called at start once `real` is known to exist: redhook looks it up for itself.
+    pub settle: Option<fn()>,
 }
 
 /// Defines hooks and the family's list. See the module's documentation.
@@ -49,8 +51,8 @@ macro_rules! hooks {
         }
         /// The family's hooks.
         pub static HOOKS: &[$crate::table::Hook] = &[
-            $($crate::table::Hook { real: &real::$name },)*
-            $($($crate::table::Hook { real: &real::$hand },)*)?
+            $($crate::table::Hook { real: &real::$name, settle: None },)*
+            $($($crate::table::Hook { real: &real::$hand, settle: None },)*)?
         ];
         $(
             hooks!(@check $check $name($($ty),*) -> $ret);
@@ -88,6 +90,56 @@ macro_rules! hooks {
     (@check own $name:ident($($ty:ty),*) -> $ret:ty) => {};
 }
 pub(crate) use hooks;
+
+/// Rows of the same grammar for calls that are cold, have fixed arguments, are never a cancellation
+/// point, and exist in every glibc: these are redhook's. Its `real!` panics where a symbol is missing and
+/// its `Once` is not signal-safe, so it is run in the constructor, after our own look-up; its hook
+/// calls the real function again after a panic, so there is none.
+macro_rules! cold_hooks {
+    ($(
+        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty;
+            $(before($bi:ident) $before:expr;)?
+            after($inside:ident, $result:ident $(, $token:ident)?) $after:expr;
+    )*) => {
+        /// Pointers to the real functions of this family, as our own look-up finds them.
+        #[allow(non_upper_case_globals, reason = "a static has the name of its function")]
+        pub mod real {
+            $(pub static $name: $crate::real::Real = $crate::real::Real::new(
+                // SAFETY: `concat!` puts exactly one NUL, at the end.
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) });)*
+        }
+        /// The family's hooks.
+        pub static HOOKS: &[$crate::table::Hook] =
+            &[$($crate::table::Hook { real: &real::$name, settle: Some($name::settle) },)*];
+        $(
+            const _: unsafe extern "C" fn($($ty),*) -> $ret = libc::$name;
+            #[allow(clippy::undocumented_unsafe_blocks, clippy::missing_safety_doc, reason = "redhook's macro writes the forwarding")]
+            mod $name {
+                use super::*;
+                redhook::hook! {
+                    unsafe fn $name($($arg: $ty),*) -> $ret => run {
+                        let at = $crate::stack::here();
+                        $(let token = $crate::emit::enter(at).map($crate::table::around(|$bi: &$crate::emit::Inside| $before));)?
+                        // SAFETY: the next definition of this symbol has this prototype; the arguments are the caller's.
+                        let $result: $ret = unsafe { redhook::real!($name)($($arg),*) };
+                        if let Some($inside) = $crate::emit::enter(at) {
+                            $(let $token = token;)?
+                            // SAFETY: pointers of the caller are read only where the real call accepted them.
+                            #[allow(unused_unsafe, reason = "some rows read no pointer")]
+                            unsafe { $after };
+                            $inside.leave();
+                        }
+                        $result
+                    }
+                }
+                pub(super) fn settle() {
+                    let _ = redhook::real!($name);
+                }
+            }
+        )*
+    };
+}
+pub(crate) use cold_hooks;
 
 /// Runs `work` with an [`Inside`](crate::emit::Inside) and leaves.
 pub fn around<T>(

@@ -42,22 +42,22 @@ hooks! {
     fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int; libc;
         after(inside, result) waited_id(&inside, result, info, options);
     fn execve(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc;
-        before(inside) executing(inside, path);
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn execv(path: *const c_char, argv: Strings) -> c_int; libc;
-        before(inside) executing(inside, path);
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn execvp(path: *const c_char, argv: Strings) -> c_int; libc;
-        before(inside) executing(inside, path);
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn execvpe(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc;
-        before(inside) executing(inside, path);
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int; libc;
-        before(inside) executing(inside, core::ptr::null());
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, core::ptr::null());
     fn execveat(directory: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int; own;
-        before(inside) executing(inside, path);
+        before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn daemon(no_chdir: c_int, no_close: c_int) -> c_int; libc;
         before(inside) daemonizing(inside);
@@ -84,9 +84,11 @@ unsafe fn spawned(inside: &Inside, pid: *mut pid_t, sequence: Option<u32>, error
     children::forked(inside, Op::PosixSpawn, pid, sequence.unwrap_or(0));
 }
 
+/// After a wait that names a status word.
+///
 /// # Safety
 /// `status` is null or was written by a wait that returned `pid`.
-unsafe fn waited(inside: &Inside, pid: pid_t, status: *mut c_int, options: c_int) {
+pub unsafe fn waited(inside: &Inside, pid: pid_t, status: *mut c_int, options: c_int) {
     if pid <= 0 {
         return;
     }
@@ -116,9 +118,9 @@ unsafe fn waited_id(inside: &Inside, result: c_int, info: *mut siginfo_t, option
     children::reaped(inside, pid, status as u32);
 }
 
-/// Before an exec: nothing of this image runs after it, if it succeeds. `path` is not read: the
+/// Before an exec: nothing of this image runs after it, if it succeeds. The path is not read: the
 /// kernel has not accepted it yet; the new image names itself.
-fn executing(inside: &Inside, _path: *const c_char) {
+pub fn executing(inside: &Inside) {
     let stack = inside.stack(start::settings().stack_depth);
     inside.write(Op::Exec, stack, &[0], &[]);
     let header = inside.region.header();
@@ -127,9 +129,11 @@ fn executing(inside: &Inside, _path: *const c_char) {
     header.end.store(End::Exec as u32, Ordering::Release);
 }
 
+/// After an exec that came back.
+///
 /// # Safety
 /// `path` is null or was given to an exec that returned `result`.
-unsafe fn exec_failed(inside: &Inside, result: c_int, path: *const c_char) {
+pub unsafe fn exec_failed(inside: &Inside, result: c_int, path: *const c_char) {
     inside.region.header().end.store(End::Running as u32, Ordering::Release);
     // SAFETY: by the caller's promise.
     let path = unsafe { caller::path(path, result as isize, inside.errno) };
@@ -303,7 +307,7 @@ exec_list! { execl execlp execle }
 
 extern "C" fn exec_before(real: &'static originals::Real) -> *const c_void {
     if let Some(inside) = emit::enter(here()) {
-        executing(&inside, core::ptr::null());
+        executing(&inside);
         inside.leave();
     }
     real.get()

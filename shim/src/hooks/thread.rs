@@ -13,25 +13,25 @@ use resshim_format::record::ThreadHandle;
 
 hooks! {
     fn pthread_join(thread: pthread_t, value: *mut *mut c_void) -> c_int; libc;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_join(&inside, handle, result);
     fn pthread_tryjoin_np(thread: pthread_t, value: *mut *mut c_void) -> c_int; own;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_join(&inside, handle, result);
     fn pthread_timedjoin_np(thread: pthread_t, value: *mut *mut c_void, until: *const timespec) -> c_int; own;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_join(&inside, handle, result);
     fn pthread_clockjoin_np(thread: pthread_t, value: *mut *mut c_void, clock: libc::clockid_t, until: *const timespec) -> c_int; own;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_join(&inside, handle, result);
     fn pthread_detach(thread: pthread_t) -> c_int; libc;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_detach(&inside, handle, result);
     fn thrd_join(thread: pthread_t, value: *mut c_int) -> c_int; own;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_join(&inside, handle, result);
     fn thrd_detach(thread: pthread_t) -> c_int; own;
-        before(inside) threads::find(inside, thread as u64);
+        before(inside) threads::find(inside, thread);
         after(inside, result, handle) after_detach(&inside, handle, result);
     by_hand: pthread_create, thrd_create;
 }
@@ -133,7 +133,7 @@ unsafe fn created(
 ) {
     if let Some(inside) = emit::enter(at) {
         // SAFETY: by the caller's promise.
-        let id = if error == 0 { unsafe { *thread as u64 } } else { 0 };
+        let id = if error == 0 { unsafe { *thread } } else { 0 };
         threads::created(&inside, handle, id, detached, error);
         inside.leave();
     }
@@ -174,7 +174,7 @@ fn begin(token: *mut c_void) -> (usize, usize) {
     let start = threads::start_of(handle);
     if let Some(inside) = emit::enter(here()) {
         // SAFETY: pthread_self always succeeds.
-        threads::started(&inside, handle, unsafe { libc::pthread_self() } as u64);
+        threads::started(&inside, handle, unsafe { libc::pthread_self() });
         let tls = inside.tls();
         // SAFETY: this thread's own block.
         unsafe {

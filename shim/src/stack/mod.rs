@@ -27,7 +27,7 @@ mod rule;
 mod walk;
 
 pub use arch::here;
-pub use modules::{ModuleInfo, announce_known, forget_modules, set_find_object, set_module_hook};
+pub use modules::{ModuleInfo, announce_known, set_find_object, set_module_hook};
 pub use walk::capture;
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};

@@ -310,18 +310,6 @@ pub fn announce_known() {
     }
 }
 
-/// Forgets which modules were announced, and all rules, so that each is met again at its next frame.
-/// Only while no other thread walks (a fork child).
-pub fn forget_modules() {
-    super::cache::next_generation();
-    for known in &KNOWN {
-        if known.start.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        known.seen.store(0, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 use resshim_format::header::Level;
 use resshim_format::op::{Kind, Op};
 use resshim_format::record::{FD_CLOEXEC, FD_INHERITED, FD_NONBLOCK, FD_STREAM, FdArgs, FdHandle};
-use resshim_format::table::{FdRow, RowState, generation};
+use resshim_format::table::{FdRow, LABEL_BYTES, RowState, generation};
 
 /// A descriptor that a call gave.
 pub struct Acquired<'a> {
@@ -73,6 +73,49 @@ pub fn handle(region: Region, fd: c_int) -> FdHandle {
         _ => generation(state),
     };
     FdHandle { number, generation }
+}
+
+/// Kind of what lives at a number, if that is known.
+pub fn kind(region: Region, fd: c_int) -> Option<Kind> {
+    let row = row(region, fd)?;
+    if RowState::from_word(row.state.load(Ordering::Acquire)) == RowState::Free {
+        return None;
+    }
+    Kind::from_number(FdArgs::unpack(row.args.load(Ordering::Relaxed)).kind as u32)
+}
+
+/// Kind and label of what lives at a number: bytes in `label`.
+pub fn describe(region: Region, fd: c_int, label: &mut [u8; LABEL_BYTES]) -> (Kind, usize) {
+    let Some(kind) = kind(region, fd) else { return (Kind::File, 0) };
+    let Some(row) = row(region, fd) else { return (kind, 0) };
+    for (to, word) in label.chunks_mut(8).zip(&row.label) {
+        to.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+    }
+    (kind, label.iter().position(|byte| *byte == 0).unwrap_or(LABEL_BYTES))
+}
+
+/// Calls `each` with the live numbers from `first` to `last` that this region has seen.
+pub fn each_live(region: Region, first: u32, last: u32, mut each: impl FnMut(c_int)) {
+    let end = region.used::<FdRow>();
+    for number in first..last.saturating_add(1).min(end) {
+        let live = row(region, number as c_int).is_some_and(|row| {
+            RowState::from_word(row.state.load(Ordering::Acquire)) == RowState::Live
+        });
+        if live {
+            each(number as c_int);
+        }
+    }
+}
+
+/// A release that was decided did not happen.
+pub fn not_closed(region: Region, handle: FdHandle) {
+    if let Some(row) = row(region, handle.number as c_int)
+        && handle.generation != 0
+    {
+        let closing = RowState::Closing.word(handle.generation);
+        let live = RowState::Live.word(handle.generation);
+        let _ = row.state.compare_exchange(closing, live, Ordering::AcqRel, Ordering::Relaxed);
+    }
 }
 
 /// The result of a call that gives one descriptor: acquired, or failed.

@@ -3,6 +3,7 @@
 pub mod children;
 pub mod failures;
 pub mod fds;
+pub mod modules;
 pub mod sites;
 pub mod stacks;
 pub mod threads;
@@ -13,6 +14,7 @@ use resshim_format::op::Kind;
 
 /// A region was made: notes what was there before it.
 pub fn begin(region: Region) {
+    crate::stack::announce_known();
     fds::census(region);
 }
 

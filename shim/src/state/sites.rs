@@ -70,13 +70,6 @@ pub fn released(region: Region, site: u32, now: u64, count: u64, bytes: u64, liv
     flow(row, now, count << 32, measure);
 }
 
-/// Counts a failed acquisition.
-pub fn failed(region: Region, site: u32) {
-    if let Some(row) = row(region, site) {
-        row.failed.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
 /// Adds to the bucket of `now`; halves the resolution first where the time is past the last bucket.
 fn flow(row: &SiteRow, now: u64, amount: u64, live: u64) {
     let since = now.saturating_sub(row.first_tsc.load(Ordering::Relaxed));
