@@ -28,7 +28,7 @@
 //! fields are only ever added at the end of a row.
 #![no_std]
 
-#[cfg(test)]
+#[cfg(any(test, loom))]
 extern crate std;
 
 pub mod header;

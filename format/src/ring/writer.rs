@@ -328,18 +328,30 @@ impl Cursor {
             let StateWord { state: ChunkState::Parked, fill } = StateWord::unpack(bits) else {
                 continue;
             };
+            let Some(chunk) = ring.chunk(index) else { return false };
+            // `committed` is a word that others could have scribbled on.
+            let last = (CHUNK_WORDS - room.min(CHUNK_WORDS)) as u64;
+            let place = || {
+                let at = chunk[word::COMMITTED].load(Ordering::Relaxed);
+                (CHUNK_HEADER as u64 <= at && at <= last).then_some(at)
+            };
+            if place().is_none() {
+                // Looked at once, not by each thread to come. It has no owner on the way, so that
+                // the flight recorder can have it at any moment.
+                let full = StateWord { state: ChunkState::Full, fill }.pack();
+                let _ = state.compare_exchange(bits, full, Ordering::AcqRel, Ordering::Relaxed);
+                continue;
+            }
             let owned = StateWord { state: ChunkState::Owned, fill }.pack();
             if state.compare_exchange(bits, owned, Ordering::Acquire, Ordering::Relaxed).is_err() {
                 continue;
             }
-            let Some(chunk) = ring.chunk(index) else { return false };
             let mut cursor = Cursor { chunk: index as u32 + 1, fill, ..Cursor::default() };
-            // `committed` is a word that others could have scribbled on.
-            let at = chunk[word::COMMITTED].load(Ordering::Relaxed);
-            if at < CHUNK_HEADER as u64 || at > (CHUNK_WORDS - room.min(CHUNK_WORDS)) as u64 {
+            // Another thread could have parked it again since.
+            let Some(at) = place() else {
                 cursor.seal(ring, ChunkState::Full);
                 continue;
-            }
+            };
             let at = at as usize;
             let mut out = Out::new(chunk.get(at..).unwrap_or(&[]));
             out.record(Op::Context, 0, 0, &[moment.tsc, tid as u64]);
