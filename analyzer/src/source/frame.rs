@@ -242,6 +242,11 @@ impl Buffer<'_> {
 
 /// CRC-32 as in zip and Ethernet (polynomial 0x04C11DB7, reflected).
 pub fn crc32(bytes: &[u8]) -> u32 {
+    crc32_continued(0, bytes)
+}
+
+/// Checksum of what `crc` is the checksum of, followed by `bytes`.
+pub fn crc32_continued(crc: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = {
         let mut table = [0; 256];
         let mut index = 0;
@@ -258,7 +263,7 @@ pub fn crc32(bytes: &[u8]) -> u32 {
         table
     };
     let step = |crc: u32, byte: &u8| crc >> 8 ^ TABLE[((crc ^ *byte as u32) & 0xff) as usize];
-    !bytes.iter().fold(!0, step)
+    !bytes.iter().fold(!crc, step)
 }
 
 #[cfg(test)]

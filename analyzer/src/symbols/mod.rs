@@ -5,9 +5,8 @@
 //! says the same after a rebuild, on another machine, with the binary deleted. A binary that is not
 //! the one that ran gives no names, and that is said.
 //!
-//! Owns no knowledge of the trace's format: whoever reads regions hands over [`Image`]s and
-//! [`Stack`]s. What perf maps of just-in-time compilers know belongs into `Symbols::frames_at`, where
-//! no module holds an address.
+//! What perf maps of just-in-time compilers know belongs into `frames_at`, where no module holds an
+//! address.
 
 mod elf;
 pub mod file;
@@ -20,9 +19,12 @@ pub mod stored;
 pub mod user;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use crate::report::{Diagnostic, Frame, Site};
+use crate::source::region::Region;
+use crate::source::rows::{Module, Stack};
 use resolve::{Binary, Name, Problem, Wanted};
 use stored::Names;
 use user::Origin;
@@ -32,47 +34,32 @@ const MAX_OPEN: usize = 8;
 /// Frames that a stack can have; the format allows 65 535.
 const MAX_FRAMES: usize = 4096;
 
-/// A module of a process, as a module row has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Module {
-    /// Lowest address.
-    pub start: u64,
-    /// One past the highest.
-    pub end: u64,
-    /// What is added to the file's own addresses.
-    pub bias: u64,
-    /// Number of `dlclose` calls from which it is known.
-    pub epoch: u32,
-    /// Empty if it has none.
-    pub build_id: Vec<u8>,
-    /// Empty for the executable.
-    pub path: String,
-    /// 0 if not known.
-    pub inode: u64,
-}
-
 /// What names of one process image depend on.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Image {
     /// Effective user when its region was made.
     pub user: u32,
     /// Path of the executable.
-    pub exe: String,
+    pub exe: PathBuf,
     /// Working directory at the start.
-    pub cwd: String,
+    pub cwd: PathBuf,
     /// Nanoseconds since 1970 when it began.
     pub started_ns: u64,
     /// Its modules, in any order.
     pub modules: Vec<Module>,
 }
 
-/// A stack, as the stack table has it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Stack {
-    /// Return addresses, innermost first.
-    pub addresses: Vec<u64>,
-    /// Number of `dlclose` calls when it was taken.
-    pub epoch: u32,
+impl Image {
+    /// Of a region.
+    pub fn of(region: &Region) -> Image {
+        Image {
+            user: region.header.euid,
+            exe: PathBuf::from(&region.strings.exe),
+            cwd: PathBuf::from(&region.strings.cwd),
+            started_ns: region.header.start_realtime_ns,
+            modules: region.modules().collect(),
+        }
+    }
 }
 
 /// A site with what its ids are made from.
@@ -195,7 +182,7 @@ impl Symbols {
 
     /// The function at an address that is no return address: a thread's start routine.
     pub fn function(&mut self, region: u64, address: u64, epoch: u32) -> Frame {
-        let stack = Stack { addresses: vec![address.wrapping_add(1)], epoch };
+        let stack = stack_of(address.wrapping_add(1), epoch);
         self.prepare([(region, &stack)]);
         let Some(image) = self.images.get(&region) else {
             return Frame::default();
@@ -268,9 +255,14 @@ impl Symbols {
     }
 }
 
+fn stack_of(address: u64, epoch: u32) -> Stack {
+    let frames = vec![address];
+    Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch, site: 0 }
+}
+
 /// Addresses inside the calls that a stack's return addresses come back from.
 fn calls(stack: &Stack) -> impl Iterator<Item = u64> {
-    let addresses = stack.addresses.iter().take(MAX_FRAMES);
+    let addresses = stack.frames.iter().take(MAX_FRAMES);
     addresses.map(|address| address.wrapping_sub(1))
 }
 
@@ -302,12 +294,14 @@ fn find(image: &Image, address: u64, epoch: u32) -> Option<(usize, Place<'_>)> {
 }
 
 fn module_path(image: &Image, module: &Module) -> PathBuf {
-    match module.path.as_str() {
-        "" => resolve::absolute(&image.exe, &image.cwd),
-        // `linux-vdso.so.1`, `[vdso]`: a name without a directory was not loaded from a file.
-        path if !path.contains('/') => PathBuf::from(path),
-        path => resolve::absolute(path, &image.cwd),
+    if module.path.as_os_str().is_empty() {
+        return resolve::absolute(&image.exe, &image.cwd);
     }
+    // `linux-vdso.so.1`, `[vdso]`: a name without a directory was not loaded from a file.
+    if !module.path.as_os_str().as_bytes().contains(&b'/') {
+        return module.path.clone();
+    }
+    resolve::absolute(&module.path, &image.cwd)
 }
 
 /// The frames of one address, innermost first.

@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use blazesym::symbolize::source::{Elf as ElfSource, Source};
-use blazesym::symbolize::{CodeInfo, Input, Sym, Symbolized, Symbolizer};
+use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
 
 use super::elf::{self, Elf};
 use super::file::{self, MAX_BYTES, Opened, Refusal};
+use crate::source::frame::crc32_continued;
 
 /// Most bytes that compressed sections of a file may expand to.
 const MAX_EXPANDED_BYTES: u64 = 4 << 30;
@@ -99,10 +100,10 @@ impl Binary {
             false => debug_file(wanted, &opened, &elf, debug_directories),
         };
         if let Some((debug_opened, debug_elf)) = debug {
-            sources.push(source(&debug_opened, &debug_elf, wanted.user));
+            sources.extend(ask_in_order(&debug_opened, &debug_elf, wanted.user));
             files.push(debug_opened);
         }
-        sources.push(source(&opened, &elf, wanted.user));
+        sources.extend(ask_in_order(&opened, &elf, wanted.user));
         files.push(opened);
         let symbolizer = Symbolizer::builder()
             .enable_auto_reload(false)
@@ -115,38 +116,88 @@ impl Binary {
     pub fn names(&self, offsets: &[u64]) -> Vec<Vec<Name>> {
         let mut found = vec![Vec::new(); offsets.len()];
         for source in &self.sources {
-            let open: Vec<usize> = (0..offsets.len()).filter(|i| found[*i].is_empty()).collect();
-            for batch in open.chunks(BATCH) {
-                let asked: Vec<u64> = batch.iter().map(|i| offsets[*i]).collect();
-                // Debug information is hostile input too, and a panic in its parser is no reason
-                // for the report to end.
-                let answer = catch_unwind(AssertUnwindSafe(|| {
-                    self.symbolizer.symbolize(
-                        &Source::Elf(source.clone()),
-                        Input::VirtOffset(asked.as_slice()),
-                    )
-                }));
-                let Ok(Ok(symbols)) = answer else {
-                    // Damaged DWARF: the symbol table may still do.
-                    continue;
+            self.ask(
+                source,
+                offsets,
+                &mut found,
+                |names| names.is_empty(),
+                |found, names| {
+                    *found = names;
+                },
+            );
+        }
+        // GCC's DWARF has `each` and `operator()` for what is local to a C++ file: the symbol table
+        // has its whole name.
+        for source in self.sources.iter().filter(|source| !source.debug_syms) {
+            let short = |names: &[Name]| names.last().is_some_and(is_short_cpp);
+            self.ask(source, offsets, &mut found, short, |found, mut names| {
+                let (Some(short), Some(whole)) = (found.last_mut(), names.pop()) else {
+                    return;
                 };
-                for (i, symbol) in batch.iter().zip(symbols) {
-                    if let Symbolized::Sym(symbol) = symbol {
-                        found[*i] = names_of(&symbol);
-                    }
+                if whole.function.contains(&*short.function) && whole.function.contains('(') {
+                    short.function = whole.function;
                 }
-            }
+            });
         }
         found
     }
+
+    /// Asks one source for those offsets whose names so far are `wanted`, and takes what it knows.
+    fn ask(
+        &self,
+        source: &ElfSource,
+        offsets: &[u64],
+        found: &mut [Vec<Name>],
+        wanted: impl Fn(&[Name]) -> bool,
+        take: impl Fn(&mut Vec<Name>, Vec<Name>),
+    ) {
+        let open: Vec<usize> = (0..offsets.len()).filter(|i| wanted(&found[*i])).collect();
+        for batch in open.chunks(BATCH) {
+            let asked: Vec<u64> = batch.iter().map(|i| offsets[*i]).collect();
+            for (i, names) in batch.iter().zip(self.symbolize(source, &asked)) {
+                if !names.is_empty() {
+                    take(&mut found[*i], names);
+                }
+            }
+        }
+    }
+
+    fn symbolize(&self, source: &ElfSource, offsets: &[u64]) -> Vec<Vec<Name>> {
+        let source_of = Source::Elf(source.clone());
+        // Debug information is hostile input too, and a panic in its parser is no reason for the
+        // report to end.
+        let answer = catch_unwind(AssertUnwindSafe(|| {
+            self.symbolizer.symbolize(&source_of, Input::VirtOffset(offsets))
+        }));
+        match answer {
+            Ok(Ok(symbols)) => symbols.iter().map(names_of).collect(),
+            // One damaged unit must not take the names of all others with it.
+            Ok(Err(_)) if offsets.len() > 1 => {
+                offsets.iter().flat_map(|offset| self.symbolize(source, &[*offset])).collect()
+            }
+            _ => vec![Vec::new(); offsets.len()],
+        }
+    }
 }
 
-fn source(opened: &Opened, elf: &Elf, user: u32) -> ElfSource {
-    let mut source = ElfSource::new(opened.handle());
+/// Whether a name is C++'s, from debug information that left out what it belongs to.
+fn is_short_cpp(name: &Name) -> bool {
+    let extension = Path::new(&*name.file).extension().unwrap_or_default();
+    let is_other = ["c", "rs", "s", "S", "f90", "go"].iter().any(|e| extension == *e);
+    let bare = name.function.strip_prefix("operator()").unwrap_or(&name.function);
+    !name.file.is_empty() && !is_other && !bare.contains(['(', ':'])
+}
+
+/// A file's debug information, if it may be asked, then its symbol tables.
+fn ask_in_order(opened: &Opened, elf: &Elf, user: u32) -> Vec<ElfSource> {
+    let mut tables = ElfSource::new(opened.handle());
+    tables.debug_syms = false;
     // What blazesym would open by itself was looked at before, or it may not look.
     let links = elf.debuglink.is_some() || !altlink_is_safe(opened, elf, user);
-    source.debug_syms = elf.has_dwarf && !links && elf.expanded_bytes <= MAX_EXPANDED_BYTES;
-    source
+    match elf.has_dwarf && !links && elf.expanded_bytes <= MAX_EXPANDED_BYTES {
+        true => vec![ElfSource::new(opened.handle()), tables],
+        false => vec![tables],
+    }
 }
 
 /// Whether the file that dwz shared parts into may be opened. It lies where the debug file says.
@@ -224,39 +275,25 @@ fn debug_file(
     candidates.iter().find_map(|c| try_open(c, &same_file))
 }
 
-/// CRC-32 (reflected, polynomial 0xedb88320) of a whole file, as `.gnu_debuglink` has it.
+/// CRC-32 of a whole file, as `.gnu_debuglink` has it.
 fn crc32_of(file: &File) -> Option<u32> {
-    const TABLE: [u32; 256] = {
-        let mut table = [0; 256];
-        let mut i = 0;
-        while i < 256 {
-            let mut value = i as u32;
-            let mut bit = 0;
-            while bit < 8 {
-                value = (value >> 1) ^ (0xedb8_8320 * (value & 1));
-                bit += 1;
-            }
-            table[i] = value;
-            i += 1;
-        }
-        table
-    };
     let mut buffer = vec![0; 1 << 20];
-    let (mut crc, mut offset) = (u32::MAX, 0);
+    let (mut crc, mut offset) = (0, 0);
     loop {
         let got = file.read_at(&mut buffer, offset).ok()?;
         if got == 0 {
-            return Some(!crc);
+            return Some(crc);
         }
-        for byte in &buffer[..got] {
-            crc = (crc >> 8) ^ TABLE[((crc ^ u32::from(*byte)) & 0xff) as usize];
-        }
+        crc = crc32_continued(crc, &buffer[..got]);
         offset += got as u64;
     }
 }
 
 /// Innermost first; blazesym has the inlined calls outermost first.
-fn names_of(symbol: &Sym) -> Vec<Name> {
+fn names_of(symbol: &Symbolized) -> Vec<Name> {
+    let Symbolized::Sym(symbol) = symbol else {
+        return Vec::new();
+    };
     let outer = name_of(&symbol.name, symbol.code_info.as_deref());
     if outer.function.is_empty() && symbol.inlined.is_empty() {
         return Vec::new();
@@ -282,8 +319,9 @@ fn cut(text: &str) -> Arc<str> {
 }
 
 /// A path from a trace, made absolute; relative ones are from where the process began.
-pub fn absolute(path: &str, cwd: &str) -> PathBuf {
+pub fn absolute(path: &Path, cwd: &Path) -> PathBuf {
+    let bytes = path.as_os_str().as_bytes();
     // The kernel's mark of an unlinked executable is no part of its name.
-    let path = path.strip_suffix(" (deleted)").unwrap_or(path);
-    Path::new(OsStr::from_bytes(cwd.as_bytes())).join(path)
+    let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
+    cwd.join(OsStr::from_bytes(bytes))
 }
