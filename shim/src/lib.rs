@@ -10,6 +10,7 @@ mod missing_std;
 mod private;
 mod real;
 mod region;
+mod sample;
 mod stack;
 mod start;
 mod state;

@@ -99,7 +99,7 @@ fn start() -> bool {
     crate::stack::skip_own_module();
     // SAFETY: ld.so's variable.
     crate::stack::set_first_stack_end(unsafe { __libc_stack_end } as usize);
-    HEAP_IS_OURS.store(u32::from(hooks::owns_malloc()), Ordering::Relaxed);
+    HEAP_IS_OURS.store(u32::from(hooks::heap::is_ours()), Ordering::Relaxed);
     let pid = sys::pid();
     IMAGE_PID.store(pid, Ordering::Relaxed);
     let id = hash(random ^ sys::counter() ^ (pid as u64) << 32).max(1);

@@ -2,6 +2,7 @@
 
 pub mod cold;
 pub mod fd;
+pub mod heap;
 pub mod privilege;
 pub mod process;
 pub mod raw;
@@ -13,9 +14,10 @@ use crate::table::Hook;
 
 /// All hooks.
 pub fn all() -> impl Iterator<Item = &'static Hook> {
-    let families: [&'static [Hook]; 8] = [
+    let families: [&'static [Hook]; 9] = [
         cold::HOOKS,
         fd::HOOKS,
+        heap::HOOKS,
         privilege::HOOKS,
         process::HOOKS,
         raw::HOOKS,
@@ -24,9 +26,4 @@ pub fn all() -> impl Iterator<Item = &'static Hook> {
         thread::HOOKS,
     ];
     families.into_iter().flatten()
-}
-
-/// Whether the process's `malloc` is ours, not one that the executable brings.
-pub fn owns_malloc() -> bool {
-    true
 }

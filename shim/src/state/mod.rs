@@ -3,6 +3,7 @@
 pub mod children;
 pub mod failures;
 pub mod fds;
+pub mod heap;
 pub mod modules;
 pub mod sites;
 pub mod stacks;
