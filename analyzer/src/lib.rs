@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`cli`] | the shape of the command line |
 //! | [`cmd`] | one file a command: options → model → analysis → view |
+//! | [`collect`] | the collector: live regions → trace |
 //! | [`escape`] | strings of a trace, made harmless |
 //! | [`fail_on`] | the rules of `--fail-on` |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
@@ -15,6 +16,7 @@
 
 pub mod cli;
 pub mod cmd;
+pub mod collect;
 pub mod error;
 pub mod escape;
 pub mod fail_on;

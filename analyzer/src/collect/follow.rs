@@ -1,0 +1,354 @@
+//! One region that is followed: its chunks are drained while its process runs, its state is stored
+//! when it has ended.
+
+use std::collections::HashMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use resshim_format::op::Op;
+use resshim_format::record::HeaderWord;
+use resshim_format::ring::reader::{self, Records};
+use resshim_format::ring::{CHUNK_HEADER, ChunkState, StateWord, word};
+use rustix::fs::FlockOperation;
+
+use super::proc::{self, ProcessId};
+use super::reconcile;
+use super::store::{Part, Place, Store};
+use crate::error::Result;
+use crate::source::manifest::ProcessFacts;
+use crate::source::open::Access;
+use crate::source::region::{ChunkCopy, Drain, RegionFile};
+
+/// A chunk that its thread left stays for the next one this long before it is drained.
+const PARKED: Duration = Duration::from_secs(1);
+/// Between two readings of `/proc/PID`.
+const READING: Duration = Duration::from_secs(1);
+/// Between two comparisons of the descriptors.
+const COMPARISON: Duration = Duration::from_secs(10);
+/// A process younger than this is not compared: most end before.
+const FIRST_COMPARISON: Duration = Duration::from_millis(100);
+/// A comparison costs at most this share of the time to the next.
+const COST_SHARE: u32 = 500;
+
+/// What is known of one chunk.
+struct Chunk {
+    /// Fill number of what was stored.
+    fill: u64,
+    /// What was stored up to here.
+    done: Place,
+    /// State word when it was looked at last, and since when it stands.
+    seen: StateWord,
+    since: Instant,
+}
+
+/// A region and its process.
+pub struct Followed {
+    file: RegionFile,
+    drain: Option<Drain>,
+    process: ProcessId,
+    pidfd: Option<OwnedFd>,
+    /// It was seen alive.
+    lived: bool,
+    chunks: HashMap<u32, Chunk>,
+    facts: ProcessFacts,
+    next_reading: Instant,
+    next_comparison: Instant,
+}
+
+/// Why a region is not followed.
+pub enum Refusal {
+    /// Another collector drains it.
+    Taken,
+    /// Not ready, or not a region.
+    Unreadable(crate::error::Error),
+}
+
+impl Followed {
+    /// Opens the region at `path` and claims its drainer's role.
+    ///
+    /// # Errors
+    /// Where it cannot be followed (yet).
+    pub fn new(path: &Path, me: ProcessId) -> Result<Followed, Refusal> {
+        let file = RegionFile::open(path, Access::Drain).map_err(Refusal::Unreadable)?;
+        let alive = |(pid, start_ticks)| ProcessId { pid, start_ticks }.is_alive();
+        let drain = match Drain::claim(&file, (me.pid, me.start_ticks), alive) {
+            Ok(None) => return Err(Refusal::Taken),
+            Ok(drain) => drain,
+            // Without the mapping it is stored at its end all the same.
+            Err(_) => None,
+        };
+        let header = file.header();
+        let process = ProcessId { pid: header.pid, start_ticks: header.start_ticks };
+        let pidfd = process.pidfd();
+        let now = Instant::now();
+        let facts = ProcessFacts {
+            region: header.region_id,
+            pid: header.pid,
+            start_ticks: header.start_ticks,
+            ..ProcessFacts::default()
+        };
+        Ok(Followed {
+            lived: pidfd.is_some(),
+            drain,
+            process,
+            pidfd,
+            chunks: HashMap::new(),
+            facts,
+            next_reading: now,
+            next_comparison: now + FIRST_COMPARISON,
+            file,
+        })
+    }
+
+    /// Its region file.
+    pub fn file(&self) -> &RegionFile {
+        &self.file
+    }
+
+    /// Its process.
+    pub fn process(&self) -> ProcessId {
+        self.process
+    }
+
+    /// Becomes readable when the process has ended.
+    pub fn pidfd(&self) -> Option<&OwnedFd> {
+        self.pidfd.as_ref()
+    }
+
+    /// Whether nobody has the region mapped.
+    fn is_unmapped(&self) -> bool {
+        let lock = rustix::fs::flock(self.file.file(), FlockOperation::NonBlockingLockExclusive);
+        if lock.is_ok() {
+            let _ = rustix::fs::flock(self.file.file(), FlockOperation::Unlock);
+        }
+        lock.is_ok()
+    }
+
+    /// Whether nothing more will be written. `said`: the index has a row of its end; `followed_by`:
+    /// the index has a later image of the same process.
+    ///
+    /// A process of another pid namespace is not in our `/proc`: its lock tells. A fork child that
+    /// has made no region of its own holds the lock of its parent: there `/proc` tells.
+    pub fn has_ended(&mut self, said: bool, followed_by: bool) -> bool {
+        if followed_by {
+            return self.is_unmapped();
+        }
+        let dead = match &self.pidfd {
+            Some(pidfd) => is_readable(pidfd),
+            None => {
+                let alive = self.process.is_alive();
+                self.lived |= alive;
+                !alive
+            }
+        };
+        dead && (self.lived || said || self.is_unmapped())
+    }
+
+    /// Stores what is full, frees it; with `last` everything that is there. True: something was full.
+    pub fn drain(&mut self, store: &mut Store, last: bool) -> bool {
+        let mut busy = false;
+        let now = Instant::now();
+        for (index, state) in self.file.states().into_iter().enumerate() {
+            let index = index as u32;
+            if state.state == ChunkState::Free {
+                continue;
+            }
+            let wanted = match state.state {
+                _ if last => true,
+                ChunkState::Full => true,
+                ChunkState::Parked => self.has_rested(index, state, now),
+                _ => false,
+            };
+            if wanted && store.takes_events() {
+                busy |= self.store_chunk(store, index) && state.state == ChunkState::Full;
+            } else if wanted && !store.is_stopped() {
+                store.note("the trace has reached --max-bytes: later events were not stored");
+            }
+        }
+        busy
+    }
+
+    fn has_rested(&mut self, index: u32, state: StateWord, now: Instant) -> bool {
+        let none = Place { at: CHUNK_HEADER, base: 0, owner: 0 };
+        let chunk = self.chunks.entry(index).or_insert(Chunk {
+            fill: u64::MAX,
+            done: none,
+            seen: state,
+            since: now,
+        });
+        if chunk.seen != state {
+            (chunk.seen, chunk.since) = (state, now);
+        }
+        now.duration_since(chunk.since) >= PARKED
+    }
+
+    /// Stores what is new in a chunk and frees it if nobody writes it.
+    fn store_chunk(&mut self, store: &mut Store, index: u32) -> bool {
+        let Some(copy) = self.file.copy_chunk(index) else { return false };
+        let fill = copy.state.fill;
+        let known = self.chunks.get(&index).filter(|chunk| chunk.fill == fill);
+        let start = Place {
+            at: CHUNK_HEADER,
+            base: copy.words[word::BASE_TSC],
+            owner: copy.words[word::OWNER],
+        };
+        let from = known.map_or(start, |chunk| chunk.done);
+        let to = settled(&copy);
+        let done = if to > from.at {
+            let part = Part {
+                region: self.facts.region,
+                index,
+                words: &copy.words,
+                from,
+                to,
+                times: times(&copy.words, from, to),
+            };
+            if !store.frame(&part) {
+                return false;
+            }
+            place_at(&copy.words, from, to)
+        } else {
+            from
+        };
+        let chunk = Chunk { fill, done, seen: copy.state, since: Instant::now() };
+        self.chunks.insert(index, chunk);
+        if let Some(drain) = &self.drain {
+            drain.free(&self.file, &copy);
+        }
+        true
+    }
+
+    /// Reads `/proc/PID` and compares the descriptors, each when it is time.
+    pub fn look(&mut self) {
+        let now = Instant::now();
+        if now >= self.next_reading {
+            self.next_reading = now + READING;
+            self.read_process();
+        }
+        if now >= self.next_comparison {
+            self.compare();
+            let cost = now.elapsed();
+            self.next_comparison = now + COMPARISON.max(cost * COST_SHARE);
+        }
+    }
+
+    fn read_process(&mut self) {
+        let Some(reading) = self.process.reading(proc::monotonic_ns()) else { return };
+        self.lived = true;
+        if self.facts.last.monotonic_ns == 0 {
+            self.facts.cgroup = self.process.cgroup();
+        }
+        let limits = self.process.limits();
+        if !limits.is_empty() {
+            self.facts.limits = limits;
+        }
+        let highest = &mut self.facts.highest;
+        highest.monotonic_ns = reading.monotonic_ns;
+        highest.rss_bytes = highest.rss_bytes.max(reading.rss_bytes);
+        highest.threads = highest.threads.max(reading.threads);
+        highest.fd_size = highest.fd_size.max(reading.fd_size);
+        highest.cpu_ticks = highest.cpu_ticks.max(reading.cpu_ticks);
+        self.facts.last = reading;
+    }
+
+    fn compare(&mut self) {
+        let file = &self.file;
+        reconcile::compare(self.process, || file.read().ok(), &mut self.facts.reconciliation);
+    }
+
+    /// Stores the rest of the events and the state. True: all is stored, the live file can go.
+    pub fn close(&mut self, store: &mut Store, ended: bool) -> bool {
+        if !ended {
+            self.read_process();
+            self.compare();
+        }
+        self.drain(store, true);
+        // A parked chunk becomes full first: once more, so that it is free for who takes over.
+        self.facts.ended = ended;
+        self.facts.ended_monotonic_ns = if ended { proc::monotonic_ns() } else { 0 };
+        match self.file.read() {
+            Ok(region) => store.region(&self.file, &region, &self.facts),
+            Err(error) => {
+                store.note(&error.to_string());
+                false
+            }
+        }
+    }
+
+    /// Gives the drainer's role back: the process lives on.
+    pub fn release(mut self) {
+        if let Some(drain) = self.drain.take() {
+            drain.release(&self.file);
+        }
+    }
+}
+
+/// Whether the process of a pidfd has ended.
+fn is_readable(pidfd: &OwnedFd) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
+    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
+    poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
+}
+
+fn settled(copy: &ChunkCopy) -> usize {
+    let copied = reader::Copied { state: copy.state, words: copy.words.len() };
+    reader::settled(&copied, &copy.words).min(copy.words.len())
+}
+
+/// Times of the first and the last record between two places.
+fn times(words: &[u64], from: Place, to: usize) -> (u64, u64) {
+    let mut times = None;
+    for record in Records::new(&words[..to]).filter(|record| record.at >= from.at) {
+        let (first, last) = times.unwrap_or((record.tsc, record.tsc));
+        times = Some((record.tsc.min(first), record.tsc.max(last)));
+    }
+    times.unwrap_or((from.base, from.base))
+}
+
+/// What a reader knows at `to` that starts at `from`. In a shared chunk each slot brings its own.
+fn place_at(words: &[u64], from: Place, to: usize) -> Place {
+    let mut place = Place { at: to, ..from };
+    if from.owner >> 32 == 1 {
+        return place;
+    }
+    let mut at = from.at;
+    while at < to {
+        let header = HeaderWord::unpack(words[at]);
+        let length = header.words as usize;
+        if length == 0 || at + length > to {
+            break;
+        }
+        let tells_time = [Op::Time.number(), Op::Context.number()].contains(&header.op);
+        if tells_time && length > 1 {
+            place.base = words[at + 1];
+        }
+        if header.op == Op::Context.number() && length > 2 {
+            place.owner = words[at + 2] & u32::MAX as u64;
+        }
+        at += length;
+    }
+    place
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_and_thread_are_known_in_the_middle_of_a_chunk() {
+        let head = |op: Op, words| HeaderWord::new(op, words, 0, 1).pack();
+        let mut words = vec![1, 1000, 0, 7, 0, 0, 0, 0];
+        words.extend([head(Op::Close, 2), 3]);
+        words.extend([head(Op::Time, 2), 5000]);
+        words.extend([head(Op::Context, 3), 9000, 8]);
+        words.extend([head(Op::Close, 2), 4]);
+        let start = Place { at: CHUNK_HEADER, base: 1000, owner: 7 };
+        assert_eq!(place_at(&words, start, 10), Place { at: 10, base: 1000, owner: 7 });
+        assert_eq!(place_at(&words, start, 12), Place { at: 12, base: 5000, owner: 7 });
+        assert_eq!(place_at(&words, start, 17), Place { at: 17, base: 9000, owner: 8 });
+        assert_eq!(times(&words, start, 17), (1064, 9064));
+        assert_eq!(times(&words, Place { at: 12, base: 5000, owner: 7 }, 17), (9064, 9064));
+    }
+}
