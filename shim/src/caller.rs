@@ -48,9 +48,3 @@ pub unsafe fn address<'a>(address: *const c_void, length: u32) -> &'a [u8] {
     // SAFETY: by the caller's promise; a longer value than any sockaddr is cut.
     unsafe { core::slice::from_raw_parts(address.cast(), (length as usize).min(128)) }
 }
-
-/// A name that the dynamic loader keeps for a module that is loaded; empty for null.
-pub fn loader_string<'a>(name: *const c_char) -> &'a [u8] {
-    // SAFETY: the loader's names are C strings that live as long as their module.
-    unsafe { string(name) }
-}

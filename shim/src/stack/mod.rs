@@ -30,6 +30,7 @@ pub use arch::here;
 pub use modules::{ModuleInfo, announce_known, set_find_object, set_module_hook};
 pub use walk::capture;
 
+use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use resshim_format::table::{STACK_CUT, STACK_FOLDED, STACK_NO_UNWIND_DATA};
 
@@ -51,12 +52,10 @@ pub struct Registers {
 /// What a walk found.
 #[derive(Debug)]
 pub struct Stack {
-    /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted
-    /// stands here with the address after the first byte of the interrupted instruction, so that
-    /// "one less" names the instruction in every frame. Only the first `count` mean anything.
-    pub frames: [usize; MAX_FRAMES],
-    /// How many.
-    pub count: usize,
+    /// Only the first `count` were written: a kilobyte of zeros would cost a tenth of the walk.
+    frames: [MaybeUninit<usize>; MAX_FRAMES],
+    /// How many frames there are.
+    count: usize,
     /// `STACK_FOLDED`, `STACK_CUT`, `STACK_NO_UNWIND_DATA` of the format's `table`.
     pub flags: u32,
     /// The epoch of `dlclose` in which the frames were read.
@@ -64,10 +63,16 @@ pub struct Stack {
 }
 impl Stack {
     /// No frames.
-    pub const EMPTY: Stack = Stack { frames: [0; MAX_FRAMES], count: 0, flags: 0, epoch: 0 };
-    /// The frames that were found.
+    pub const EMPTY: Stack =
+        Stack { frames: [MaybeUninit::uninit(); MAX_FRAMES], count: 0, flags: 0, epoch: 0 };
+
+    /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted
+    /// stands here with the address after the first byte of the interrupted instruction, so that
+    /// "one less" names the instruction in every frame.
     pub fn frames(&self) -> &[usize] {
-        self.frames.get(..self.count).unwrap_or(&[])
+        let written = self.frames.get(..self.count).unwrap_or(&[]);
+        // SAFETY: the walk wrote the first `count`; nobody else can raise it beyond them.
+        unsafe { written.assume_init_ref() }
     }
 }
 

@@ -6,22 +6,22 @@
 //! be called in signal handlers and while libraries are being loaded. Where it is absent nothing is found.
 
 use super::cfi::UnwindTables;
-use core::ffi::{c_char, c_void};
+use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicPtr, AtomicU64, AtomicUsize, Ordering};
 
 /// What the core is told about a module.
 #[derive(Clone, Copy, Debug)]
-pub struct ModuleInfo {
+pub struct ModuleInfo<'a> {
     /// Lowest address of its image.
     pub start: usize,
     /// One past its highest address.
     pub end: usize,
     /// What is added to its own addresses.
     pub bias: usize,
-    /// Its path as the loader has it, NUL-terminated; empty = the executable, null = not known.
-    pub path: *const c_char,
+    /// Its path as the loader has it; empty = the executable.
+    pub path: &'a [u8],
     /// Its build id; the first `build_id_bytes` of it.
     pub build_id: [u8; 20],
     /// Bytes of the build id that are kept, 0 = it has none.
@@ -52,7 +52,7 @@ pub fn set_find_object(function: *const c_void) {
 }
 
 /// Who is told of modules. It runs where the walk runs: it must not allocate, block or panic.
-pub fn set_module_hook(hook: fn(&ModuleInfo)) {
+pub fn set_module_hook(hook: fn(&ModuleInfo<'_>)) {
     MODULE_HOOK.store(hook as *mut (), Ordering::Release);
 }
 
@@ -110,6 +110,8 @@ struct ProgramHeader {
 }
 const LOAD: u32 = 1;
 const NOTE: u32 = 4;
+/// As in `PATH_MAX`.
+const LONGEST_PATH: usize = 4096;
 const MOST_HEADERS: usize = 64;
 const ELF_HEADER_BYTES: usize = 64;
 /// Notes are looked through up to here.
@@ -192,14 +194,14 @@ impl Object {
         ([0; 20], 0)
     }
 
-    fn info(&self, epoch: u32) -> ModuleInfo {
-        let (bias, path) = self.link();
+    fn info(&self, epoch: u32) -> ModuleInfo<'static> {
+        let (bias, name) = self.link();
         let (build_id, build_id_bytes) = self.build_id();
         ModuleInfo {
             start: self.start,
             end: self.end,
             bias,
-            path: with_exposed_provenance(path),
+            path: string(name),
             build_id,
             build_id_bytes,
             epoch,
@@ -210,6 +212,22 @@ impl Object {
     pub fn unwind_tables(&self) -> Option<UnwindTables> {
         let inside = self.start <= self.eh_frame_hdr && self.eh_frame_hdr < self.end;
         if inside { UnwindTables::open(self) } else { None }
+    }
+}
+
+/// A string of the loader's, of a module that is loaded.
+fn string(address: usize) -> &'static [u8] {
+    if address == 0 {
+        return &[];
+    }
+    let text = with_exposed_provenance::<u8>(address);
+    let mut length = 0;
+    // SAFETY: reads up to the NUL. The loader keeps the string as long as the module is loaded.
+    unsafe {
+        while length < LONGEST_PATH && *text.add(length) != 0 {
+            length += 1;
+        }
+        core::slice::from_raw_parts(text, length)
     }
 }
 
@@ -245,14 +263,14 @@ static KNOWN: [Known; 1024] =
     [const { Known { start: AtomicUsize::new(0), seen: AtomicU64::new(0) } }; 1024];
 
 /// What tells a module from another one at the same address.
-fn identity(info: &ModuleInfo) -> u32 {
+fn identity(info: &ModuleInfo<'_>) -> u32 {
     let mut hash = 0xcbf2_9ce4_8422_2325u64;
     let mut mix = |word: u64| hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
-    for word in [info.end as u64, info.bias as u64, info.path.addr() as u64] {
+    for word in [info.end as u64, info.bias as u64] {
         mix(word);
         mix(word >> 32);
     }
-    info.build_id.iter().for_each(|byte| mix(u64::from(*byte)));
+    info.build_id.iter().chain(info.path).for_each(|byte| mix(u64::from(*byte)));
     (hash >> 32) as u32
 }
 
@@ -286,11 +304,11 @@ pub(super) fn meet(object: &Object, epoch: u32) {
     }
 }
 
-fn announce(info: &ModuleInfo) {
+fn announce(info: &ModuleInfo<'_>) {
     let hook = MODULE_HOOK.load(Ordering::Acquire);
     if !hook.is_null() {
         // SAFETY: `set_module_hook` stored a function of this type.
-        let hook = unsafe { core::mem::transmute::<*mut (), fn(&ModuleInfo)>(hook) };
+        let hook = unsafe { core::mem::transmute::<*mut (), fn(&ModuleInfo<'_>)>(hook) };
         hook(info);
     }
 }

@@ -91,18 +91,19 @@ impl Rule {
 
     /// The rule of a code.
     pub fn decode(code: u32) -> Rule {
-        let a = operand_a(code);
+        let bytes = operand_a_bytes(code);
+        let a = bytes / 8;
         match code & 7 {
             kind @ (SP | BP) => Rule::Plain {
                 base: if kind == BP { Base::Bp } else { Base::Sp },
-                offset: (a * 8) as i32,
+                offset: bytes as i32,
                 bp: match operand_b(code) {
                     0 => Saved::Same,
                     n => Saved::Cfa(-8 * (n as i32 + 1)),
                 },
             },
             WIDE => WIDE_RULES
-                .get(a as usize)
+                .get(a)
                 .map_or(Rule::Unsupported, |word| unpack(word.load(Ordering::Relaxed))),
             SIGNAL => Rule::Signal,
             PLT => Rule::Plt { threshold: a as u8 },
@@ -113,10 +114,10 @@ impl Rule {
     }
 }
 
-/// Operand a of a code.
+/// Operand a of a code, times eight.
 #[inline(always)]
-pub fn operand_a(code: u32) -> u32 {
-    code >> 3 & 0x1fff
+pub fn operand_a_bytes(code: u32) -> usize {
+    (code & 0xfff8) as usize
 }
 /// Operand b of a code.
 #[inline(always)]

@@ -5,6 +5,9 @@
 //! stack ends at `__libc_stack_end`) and on glibc's threads (their descriptor lies at the upper end). On
 //! other stacks (coroutines) a frame may have 8 MiB.
 //!
+//! The walk changes stacks where a signal frame or an expression says so, and where a CFA by frame pointer
+//! lies on a stack that is known for certain.
+//!
 //! A frame pointer without unwind information is followed only where the walk is inside the bounds for
 //! certain, since any number may stand in the register.
 
@@ -14,6 +17,7 @@ use super::rule::{self, Base, Rule, Saved};
 use super::{
     MAX_FRAMES, Registers, SHARED, STACK_CUT, STACK_FOLDED, STACK_NO_UNWIND_DATA, Stack, modules,
 };
+use core::mem::MaybeUninit;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::Ordering;
 
@@ -63,24 +67,45 @@ unsafe fn word(address: usize) -> usize {
 
 /// Collects frames: the innermost three quarters of the depth in order, then a ring of the newest.
 struct Kept<'a> {
-    frames: &'a mut [usize; MAX_FRAMES],
+    frames: &'a mut [MaybeUninit<usize>; MAX_FRAMES],
+    /// Where the ring begins.
     head: usize,
+    /// Where it ends, at most [`MAX_FRAMES`].
     depth: usize,
-    /// Where the next one goes.
+    /// Where the next frame goes.
     next: usize,
     folded: bool,
 }
 impl Kept<'_> {
     #[inline(always)]
     fn push(&mut self, pc: usize) {
-        if self.next == self.depth {
+        if self.next >= self.depth {
             self.next = self.head;
             self.folded = true;
         }
         if let Some(slot) = self.frames.get_mut(self.next) {
-            *slot = pc;
+            slot.write(pc);
         }
         self.next += 1;
+    }
+
+    /// Puts the ring in order; gives how many frames there are. Where the walk was cut, the frames in the
+    /// ring are not the outermost and would differ with each depth: they are left out.
+    fn finish(self, flags: &mut u32) -> usize {
+        if !self.folded {
+            return self.next;
+        }
+        *flags |= STACK_FOLDED;
+        if *flags & STACK_CUT != 0 {
+            return self.head;
+        }
+        if let Some(ring) = self.frames.get_mut(self.head..self.depth)
+            && let Some(newest) = self.next.checked_sub(self.head)
+            && newest <= ring.len()
+        {
+            ring.rotate_left(newest);
+        }
+        self.depth
     }
 }
 
@@ -96,51 +121,38 @@ pub fn capture(
 ) {
     let depth = depth.clamp(1, MAX_FRAMES);
     out.epoch = super::epoch();
-    let mut kept =
-        Kept { frames: &mut out.frames, head: depth - depth / 4, depth, next: 0, folded: false };
-    let mut flags = 0;
+    let head = depth - depth / 4;
+    let mut kept = Kept { frames: &mut out.frames, head, depth, next: 0, folded: false };
     let mut at = Position {
         registers: *from,
-        interrupted: 0,
         limit: Limit::of(from.sp, stack_bounds),
         bounds: stack_bounds,
+        steps: MOST_STEPS,
     };
-    let mut view = View::now();
     let own_start = SHARED.own_start.load(Ordering::Relaxed);
-    let mut own_bytes = SHARED.own_bytes.load(Ordering::Relaxed);
+    let own_bytes = SHARED.own_bytes.load(Ordering::Relaxed);
+    let is_own = |pc: usize| pc.wrapping_sub(own_start) < own_bytes;
+    let mut inside = is_own(from.pc);
     let mut unknown = 0;
-    let mut steps = 0;
-    loop {
-        let pc = at.registers.pc;
-        if pc.wrapping_sub(LOWEST_PC) >= HIGHEST_PC - LOWEST_PC {
-            // A return address of null ends threads of some libraries properly.
-            flags |= if pc == 0 { 0 } else { STACK_CUT };
-            break;
-        }
-        steps += 1;
-        if steps > MOST_STEPS {
-            flags |= STACK_CUT;
-            break;
-        }
-        let probe = pc.wrapping_add(at.interrupted).wrapping_sub(1);
-        let hit = view.get(probe);
-        let rule = match hit {
-            Some(code) => {
-                if code & 0b110 == 0 {
-                    if pc.wrapping_sub(own_start) >= own_bytes {
-                        own_bytes = 0;
-                        kept.push(pc.wrapping_add(at.interrupted));
-                    }
-                    if !at.plain(code) {
-                        flags |= STACK_CUT;
-                        break;
-                    }
-                    continue;
-                }
-                Rule::decode(code)
+    let mut view = View::now();
+    let mut flags = loop {
+        let step = if inside {
+            at.follow(view, is_own)
+        } else {
+            at.follow(view, |pc| {
+                kept.push(pc);
+                true
+            })
+        };
+        let rule = match step {
+            Step::Refused => {
+                inside = false;
+                continue;
             }
-            None => {
-                let rule = look_up(view, probe, out.epoch);
+            Step::End(flags) => break flags,
+            Step::Unusual(code) => Rule::decode(code),
+            Step::Missing => {
+                let rule = look_up(view, at.probe(), out.epoch);
                 view = View::now();
                 rule
             }
@@ -149,41 +161,18 @@ pub fn capture(
             // What follows a frame of generated code may be junk, and must not make new sites.
             unknown += 1;
             if unknown == 2 {
-                flags |= STACK_NO_UNWIND_DATA;
-                break;
+                break STACK_NO_UNWIND_DATA;
             }
         }
-        if pc.wrapping_sub(own_start) >= own_bytes {
-            own_bytes = 0;
-            kept.push(pc.wrapping_add(at.interrupted));
+        inside = inside && is_own(at.registers.pc);
+        if !inside {
+            kept.push(at.registers.pc);
         }
-        match at.leave(rule) {
-            Left::Frame => {}
-            Left::Outermost => break,
-            Left::Bad => {
-                flags |= STACK_CUT;
-                break;
-            }
-            Left::NoData => {
-                flags |= STACK_NO_UNWIND_DATA;
-                break;
-            }
+        if let Some(flags) = at.leave(rule) {
+            break flags;
         }
-    }
-    let (head, next, folded) = (kept.head, kept.next, kept.folded);
-    out.count = next;
-    if folded {
-        flags |= STACK_FOLDED;
-        out.count = depth;
-        if flags & STACK_CUT != 0 {
-            // The frames in the ring are not the outermost: they would differ with each depth.
-            out.count = head;
-        } else if let Some(tail) = out.frames.get_mut(head..depth)
-            && next - head <= tail.len()
-        {
-            tail.rotate_left(next - head);
-        }
-    }
+    };
+    out.count = kept.finish(&mut flags);
     out.flags = flags;
 }
 
@@ -200,90 +189,131 @@ fn look_up(view: View, probe: usize, epoch: u32) -> Rule {
     rule
 }
 
-/// How a frame was left.
-enum Left {
-    Frame,
-    Outermost,
-    NoData,
-    Bad,
+/// Why [`Position::follow`] stopped.
+enum Step {
+    /// The frame was not wanted.
+    Refused,
+    /// The frame's code is neither of kind SP nor BP, or leads out of the stack.
+    Unusual(u32),
+    /// The cache does not have the frame.
+    Missing,
+    /// No more frames; the flags of the stack.
+    End(u32),
 }
 
 /// Where the walk stands.
 struct Position {
+    /// `pc` is a return address, or one more than the address of an interrupted instruction.
     registers: Registers,
-    /// 1 if a signal interrupted the instruction at `pc`, 0 if `pc` is a return address.
-    interrupted: usize,
     limit: Limit,
     bounds: Option<(usize, usize)>,
+    /// Frames that may still be looked at.
+    steps: usize,
 }
 
 impl Position {
-    /// Leaves a frame by a code of kind SP or BP.
-    #[inline(always)]
-    fn plain(&mut self, code: u32) -> bool {
-        let Registers { sp, bp, .. } = self.registers;
-        let base = if code & 1 == 0 { sp } else { bp };
-        let cfa = base.wrapping_add(rule::operand_a(code) as usize * 8);
-        if cfa <= sp || cfa > self.limit.end {
-            return false;
-        }
-        let saved = rule::operand_b(code) as usize;
-        // SAFETY: the CFA is inside the stack; the word below it is the return address, and the frame
-        // pointer was saved below that.
-        let (pc, saved_bp) =
-            unsafe { (word(cfa.wrapping_sub(8)), word(cfa.wrapping_sub(8 + 8 * saved))) };
-        self.registers = Registers { pc, sp: cfa, bp: if saved == 0 { bp } else { saved_bp } };
-        self.interrupted = 0;
-        true
+    /// The address whose rule leaves this frame.
+    fn probe(&self) -> usize {
+        self.registers.pc.wrapping_sub(1)
     }
 
-    /// Leaves a frame by any rule.
-    fn leave(&mut self, rule: Rule) -> Left {
+    /// Leaves frames whose rules are cached and plain, as long as `wanted` takes their addresses.
+    #[inline(always)]
+    fn follow(&mut self, view: View, mut wanted: impl FnMut(usize) -> bool) -> Step {
+        let Registers { mut pc, mut sp, mut bp } = self.registers;
+        let (end, mut steps) = (self.limit.end, self.steps);
+        let step = loop {
+            if pc.wrapping_sub(LOWEST_PC) >= HIGHEST_PC - LOWEST_PC {
+                // A return address of null ends the threads of some libraries properly.
+                break Step::End(if pc == 0 { 0 } else { STACK_CUT });
+            }
+            let Some(code) = view.get(pc.wrapping_sub(1)) else { break Step::Missing };
+            let base = if code & 1 == 0 { sp } else { bp };
+            let cfa = base.wrapping_add(rule::operand_a_bytes(code));
+            if code & 0b110 != 0 || cfa <= sp || cfa > end {
+                break Step::Unusual(code);
+            }
+            if !wanted(pc) {
+                break Step::Refused;
+            }
+            if steps == 0 {
+                break Step::End(STACK_CUT);
+            }
+            steps -= 1;
+            // SAFETY: the CFA is inside the stack; the word below it is the return address, and the
+            // frame pointer was saved below that.
+            unsafe {
+                pc = word(cfa.wrapping_sub(8));
+                let saved = rule::operand_b(code) as usize;
+                if saved != 0 {
+                    bp = word(cfa.wrapping_sub(8 + 8 * saved));
+                }
+            }
+            sp = cfa;
+        };
+        self.registers = Registers { pc, sp, bp };
+        self.steps = steps;
+        step
+    }
+
+    /// Leaves a frame by any rule; the flags of the stack if there is no more.
+    fn leave(&mut self, rule: Rule) -> Option<u32> {
         let Registers { pc, sp, bp } = self.registers;
+        if self.steps == 0 {
+            return Some(STACK_CUT);
+        }
+        self.steps -= 1;
         let base_of = |base| if base == Base::Sp { sp } else { bp };
         match rule {
             Rule::Plain { base, offset, bp: saved } => {
                 let cfa = base_of(base).wrapping_add_signed(offset as isize);
+                if base == Base::Bp && !(cfa > sp && cfa <= self.limit.end) {
+                    // A function that runs its callee on another stack, and keeps its own in bp.
+                    let own = cfa.wrapping_sub(16);
+                    let limit = Limit::of(own, self.bounds);
+                    if limit.certain && cfa % 8 == 0 {
+                        self.registers.sp = own;
+                        self.limit = limit;
+                    }
+                }
                 self.step_to(cfa, saved)
             }
             Rule::Plt { threshold } => {
-                let pushed = pc & 15 >= usize::from(threshold);
+                let pushed = pc.wrapping_sub(1) & 15 >= usize::from(threshold);
                 self.step_to(sp.wrapping_add(if pushed { 16 } else { 8 }), Saved::Same)
             }
             Rule::Deref { base, offset, addend, bp: saved } => {
                 let place = base_of(base).wrapping_add_signed(offset as isize);
                 if place < sp || place > self.limit.end.wrapping_sub(8) {
-                    return Left::Bad;
+                    return Some(STACK_CUT);
                 }
                 // SAFETY: a slot of the current frame.
                 let cfa = unsafe { word(place) }.wrapping_add_signed(addend as isize);
                 if addend != 0 {
                     // The parent of a coroutine's stack: anywhere else.
                     if cfa % 8 != 0 || !(LOWEST_PC..HIGHEST_PC).contains(&cfa) {
-                        return Left::Bad;
+                        return Some(STACK_CUT);
                     }
-                    self.limit = Limit::of(cfa.wrapping_sub(16), self.bounds);
                     self.registers.sp = cfa.wrapping_sub(16);
+                    self.limit = Limit::of(self.registers.sp, self.bounds);
                 }
                 self.step_to(cfa, saved)
             }
             Rule::Signal => {
                 let end = sp.wrapping_add(arch::SIGNAL_PC + 8);
                 if end > self.limit.end && self.limit.certain {
-                    return Left::Bad;
+                    return Some(STACK_CUT);
                 }
                 // SAFETY: the kernel wrote its frame here before it called the handler.
-                let (pc, new_sp, bp) = unsafe {
-                    (
-                        word(sp.wrapping_add(arch::SIGNAL_PC)),
-                        word(sp.wrapping_add(arch::SIGNAL_SP)),
-                        word(sp.wrapping_add(arch::SIGNAL_BP)),
-                    )
+                self.registers = unsafe {
+                    Registers {
+                        pc: word(sp.wrapping_add(arch::SIGNAL_PC)).wrapping_add(1),
+                        sp: word(sp.wrapping_add(arch::SIGNAL_SP)),
+                        bp: word(sp.wrapping_add(arch::SIGNAL_BP)),
+                    }
                 };
-                self.registers = Registers { pc, sp: new_sp, bp };
-                self.interrupted = 1;
-                self.limit = Limit::of(new_sp, self.bounds);
-                Left::Frame
+                self.limit = Limit::of(self.registers.sp, self.bounds);
+                None
             }
             Rule::NoData | Rule::Unknown => {
                 let inside = self.limit.certain
@@ -291,23 +321,22 @@ impl Position {
                     && bp % 8 == 0
                     && bp <= self.limit.end.wrapping_sub(16);
                 if !inside {
-                    return Left::NoData;
+                    return Some(STACK_NO_UNWIND_DATA);
                 }
                 // SAFETY: between the stack pointer and the end of a stack that is mapped for certain.
                 let (pc, caller_bp) = unsafe { (word(bp + 8), word(bp)) };
                 self.registers = Registers { pc, sp: bp + 16, bp: caller_bp };
-                self.interrupted = 0;
-                Left::Frame
+                None
             }
-            Rule::Outermost => Left::Outermost,
-            Rule::Unsupported => Left::Bad,
+            Rule::Outermost => Some(0),
+            Rule::Unsupported => Some(STACK_CUT),
         }
     }
 
-    fn step_to(&mut self, cfa: usize, saved: Saved) -> Left {
+    fn step_to(&mut self, cfa: usize, saved: Saved) -> Option<u32> {
         let Registers { sp, bp, .. } = self.registers;
         if cfa <= sp || cfa > self.limit.end {
-            return Left::Bad;
+            return Some(STACK_CUT);
         }
         let place = match saved {
             Saved::Same => None,
@@ -320,12 +349,11 @@ impl Position {
                 // SAFETY: a slot of the current frame (or of the red zone below it).
                 unsafe { word(place) }
             }
-            Some(_) => return Left::Bad,
+            Some(_) => return Some(STACK_CUT),
         };
         // SAFETY: the CFA is inside the stack, the word below it is the return address.
         let pc = unsafe { word(cfa.wrapping_sub(8)) };
         self.registers = Registers { pc, sp: cfa, bp: caller_bp };
-        self.interrupted = 0;
-        Left::Frame
+        None
     }
 }
