@@ -75,8 +75,10 @@ macro_rules! ops {
             /// What it works on.
             pub const fn class(self) -> Class { match self { $(Op::$variant => Class::$class,)* } }
             /// What it does.
+            #[inline]
             pub const fn effect(self) -> Effect { match self { $(Op::$variant => Effect::$effect,)* } }
             /// Its number in a record.
+            #[inline]
             pub const fn number(self) -> u16 { self as u16 }
         }
     };

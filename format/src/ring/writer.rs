@@ -147,6 +147,7 @@ fn text_words(length: usize) -> usize {
 }
 
 /// What a chunk's word 7 grows by.
+#[inline(always)]
 pub(super) fn contents_of(op: Op) -> u64 {
     match op.effect() {
         Effect::Acquire | Effect::Alias | Effect::Fork => 1,
