@@ -120,7 +120,7 @@ class Replay:
         self.unseen_by = collections.Counter()     # (function, kind)
         self.transient_by = collections.Counter()  # (function, kind)
         self.failed = collections.Counter()  # (kind, errno)
-        self.images = 1
+        self.images = 0
         self.threads = self.children = self.reaped = 0
         self.inner_children = self.own_calls = 0
         self.ends = {}
@@ -292,6 +292,9 @@ class Replay:
         if call.result != 0:
             return
         self.images += 1
+        for descriptor in process.descriptors.values():
+            if descriptor.cloexec and descriptor.seen and not descriptor.inherited and not process.before_exec:
+                self.released[descriptor.kind] += 1
         process.before_exec = False
         process.descriptors = {n: d.passed_on() for n, d in process.descriptors.items() if not d.cloexec}
 
