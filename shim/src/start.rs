@@ -18,7 +18,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use resshim_format::header::{End, Tag};
 use resshim_format::index::{INDEX_FILE, IndexEvent, IndexRow};
 use resshim_format::op::Op;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::AsFd;
 use zerocopy::IntoBytes;
 
 const NOT_STARTED: u32 = 0;
@@ -252,7 +252,7 @@ pub fn start_ticks() -> u64 {
 }
 
 /// The directory for traces, if there is one that is ours alone.
-pub fn directory() -> Option<OwnedFd> {
+pub fn directory() -> Option<sys::Descriptor> {
     let euid = sys::euid();
     let mut path: Text<512> = Text::EMPTY;
     let asked = settings().out.bytes();
@@ -277,7 +277,7 @@ pub fn directory() -> Option<OwnedFd> {
     open_private(&mut path, euid)
 }
 
-fn open_private(path: &mut Text<512>, euid: u32) -> Option<OwnedFd> {
+fn open_private(path: &mut Text<512>, euid: u32) -> Option<sys::Descriptor> {
     let path = path.c_str()?;
     let directory = match sys::open_directory(path) {
         Ok(directory) => directory,

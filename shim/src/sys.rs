@@ -5,16 +5,41 @@
 #![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
 
 use core::ffi::CStr;
+use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
-use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::mm::{Advice, MapFlags, ProtFlags};
 
+/// A descriptor of the shim's own, closed by the kernel's call. `OwnedFd` alone does not do: where
+/// another crate of the same build switches on rustix's `std`, it is std's, whose end is libc's
+/// `close`, which is our own hook, which would make a region for it.
+pub struct Descriptor(ManuallyDrop<OwnedFd>);
+
+impl Descriptor {
+    fn new(fd: OwnedFd) -> Descriptor {
+        Descriptor(ManuallyDrop::new(fd))
+    }
+}
+impl AsFd for Descriptor {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+impl Drop for Descriptor {
+    fn drop(&mut self) {
+        // SAFETY: this is the end of the one owner: the field is not looked at again.
+        let fd = unsafe { ManuallyDrop::take(&mut self.0) }.into_raw_fd();
+        // SAFETY: nobody else owns the number.
+        unsafe { rustix::io::close(fd) }
+    }
+}
+
 /// Opens a directory for use as a base of other names, without following a link at its end.
-pub fn open_directory(path: &CStr) -> Result<OwnedFd, Errno> {
+pub fn open_directory(path: &CStr) -> Result<Descriptor, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(CWD, path, flags, Mode::empty())
+    rustix::fs::openat(CWD, path, flags, Mode::empty()).map(Descriptor::new)
 }
 
 /// Makes a directory for its owner alone.
@@ -30,21 +55,22 @@ pub fn is_private(directory: BorrowedFd, euid: u32) -> bool {
 }
 
 /// Makes a new file, readable and writable by its owner alone.
-pub fn create(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+pub fn create(directory: BorrowedFd, name: &CStr) -> Result<Descriptor, Errno> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(Descriptor::new)
 }
 
 /// Opens a file for appending, made if it is not there.
-pub fn append(directory: BorrowedFd, name: &CStr) -> Result<OwnedFd, Errno> {
+pub fn append(directory: BorrowedFd, name: &CStr) -> Result<Descriptor, Errno> {
     let flags =
         OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR)
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(Descriptor::new)
 }
 
 /// Opens a file for reading.
-pub fn open_read(path: &CStr) -> Result<OwnedFd, Errno> {
+pub fn open_read(path: &CStr) -> Result<Descriptor, Errno> {
     rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .map(Descriptor::new)
 }
 
 /// Reads up to a full buffer from the current position; the bytes read.

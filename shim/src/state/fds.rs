@@ -290,7 +290,7 @@ pub fn census(region: Region) {
     }
     let Ok(directory) = sys::open_directory(c"/proc/self/fd") else { return };
     use rustix::fd::{AsFd, AsRawFd};
-    let own = directory.as_raw_fd();
+    let own = directory.as_fd().as_raw_fd();
     let now = region.header().start_tsc;
     sys::names(directory.as_fd(), |name| {
         let Some(number) = crate::config::parse_decimal(name) else { return };
