@@ -28,6 +28,14 @@ pub struct Cli {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Run a program under the shim, collect its process tree, report when it ends.
+    Run(Run),
+    /// Collect from programs that were started with LD_PRELOAD, until interrupted.
+    Record(Record),
+    /// Print the LD_PRELOAD line for a shell or a unit file.
+    Env(Env),
+    /// Remove old traces and what dead processes left behind.
+    Gc(Gc),
     /// Print the JSON Schema of the report, or the table of operations.
     Schema(Schema),
 }
@@ -92,6 +100,9 @@ pub struct Run {
     /// Exit status when CMD succeeded and --fail-on matched.
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub fail_code: u8,
+    /// Run CMD N times into one trace; the exit status is that of the first run that failed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub repeat: u32,
     /// Wait for descendants that outlive CMD.
     #[arg(long)]
     pub wait_tree: bool,
@@ -156,10 +167,10 @@ pub struct Record {
     /// Directory for the trace [default: ~/.local/state/resshim/record.PID].
     #[arg(short, long, value_name = "TRACE")]
     pub output: Option<PathBuf>,
-    /// Keep the trace below this size, e.g. 512MiB: the oldest events go first.
+    /// Store no more events when the trace has this size, e.g. 512MiB; states are stored all the same.
     #[arg(long, value_name = "N", value_parser = parse_bytes)]
     pub max_bytes: Option<u64>,
-    /// Processes or directories of the shim [default: the shim's own directory].
+    /// Processes (with their descendants), or a directory of the shim [default: the shim's own].
     #[arg(value_name = "PID or DIR")]
     pub sources: Vec<OsString>,
 }

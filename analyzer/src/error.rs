@@ -56,13 +56,22 @@ pub enum Error {
         hint: String,
     },
     /// CMD of `run` could not be started: exit code 127 or 126, as a shell's.
-    #[error("{command}: {source}")]
+    #[error("{command}: {}", start_failure(source))]
     Start {
         /// CMD as it was given.
         command: String,
         /// The system's answer.
         source: io::Error,
     },
+}
+
+/// As a shell words it.
+fn start_failure(source: &io::Error) -> String {
+    match source.kind() {
+        io::ErrorKind::NotFound => "command not found".into(),
+        io::ErrorKind::PermissionDenied => "permission denied".into(),
+        _ => source.to_string(),
+    }
 }
 
 impl Error {
@@ -90,7 +99,11 @@ impl Error {
     pub fn hint(&self) -> &str {
         match self {
             Error::Input { hint, .. } | Error::Usage { hint, .. } | Error::Run { hint, .. } => hint,
-            Error::Io { source, .. } | Error::Start { source, .. } => match source.kind() {
+            Error::Start { source, .. } => match source.kind() {
+                io::ErrorKind::NotFound => "is the name right? it is looked for in PATH",
+                _ => "it must be an executable file",
+            },
+            Error::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => "is the name right?",
                 io::ErrorKind::PermissionDenied => "run it as the user that owns it",
                 io::ErrorKind::StorageFull => "make room, or choose another place with -o",

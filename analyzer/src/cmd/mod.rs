@@ -1,15 +1,25 @@
 //! The commands. Each takes its options and answers with the exit code, or with an error that
 //! [`failure`] tells.
 
+pub mod env;
 pub mod failure;
+pub mod gc;
+pub mod library;
 pub mod output;
+pub mod record;
+pub mod run;
 pub mod schema;
+pub mod traces;
 
 use crate::cli::Command;
 
 /// Does what the command line asks.
 pub fn run(command: &Command) -> anyhow::Result<u8> {
     match command {
+        Command::Run(options) => run::run(options),
+        Command::Record(options) => record::run(options),
+        Command::Env(_) => env::run(),
+        Command::Gc(options) => gc::run(options),
         Command::Schema(options) => schema::run(options),
     }
 }
