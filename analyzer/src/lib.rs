@@ -12,6 +12,7 @@
 //! | [`fail_on`] | the rules of `--fail-on` |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
 //! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
+//! | [`view`] | a report on a terminal, as JSON, as markdown |
 //! | [`error`] | what ends a command, and its exit code |
 
 pub mod cli;
@@ -23,3 +24,4 @@ pub mod fail_on;
 pub mod report;
 pub mod source;
 pub mod symbols;
+pub mod view;

@@ -1,0 +1,68 @@
+//! A [`Report`] as a terminal's screen, JSON, markdown.
+//!
+//! Views never read records and decide nothing but order and words. Every string of a report is
+//! data of the traced program: it passes [`crate::escape`] on its way, and no line of a view begins
+//! with a string of a trace.
+
+pub mod json;
+pub mod markdown;
+pub mod quantity;
+pub mod quote;
+pub mod screen;
+pub mod table;
+#[cfg(test)]
+mod tests;
+mod text;
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use crate::cli::Format;
+use crate::escape;
+use crate::report::Report;
+use quote::Sources;
+
+/// How a view looks.
+#[derive(Debug)]
+pub struct Look {
+    /// Columns of a line.
+    pub columns: usize,
+    /// Whether severities are coloured.
+    pub colour: bool,
+    /// Everything, not the first screen alone.
+    pub all: bool,
+    /// Where source lines come from.
+    pub sources: Sources,
+}
+
+impl Look {
+    /// For a file or a pipe: 80 columns, no colour.
+    pub fn plain(all: bool, sources: Sources) -> Look {
+        Look { columns: 80, colour: false, all, sources }
+    }
+
+    /// For this stream: a terminal's own width and colour, unless `NO_COLOR` or a dumb terminal forbid it.
+    pub fn of(stream: impl AsFd + IsTerminal, all: bool, sources: Sources) -> Look {
+        if !stream.is_terminal() {
+            return Look::plain(all, sources);
+        }
+        let columns = match rustix::termios::tcgetwinsize(&stream) {
+            Ok(size) if size.ws_col > 0 => usize::from(size.ws_col).clamp(40, 200),
+            _ => 80,
+        };
+        let forbidden = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
+            || std::env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Look { columns, colour: !forbidden, all, sources }
+    }
+}
+
+/// The report in this format.
+pub fn render(report: &Report, format: Format, look: &Look) -> anyhow::Result<String> {
+    Ok(match format {
+        Format::Json => json::render(report)?,
+        // Its own lines begin with `##`; no string of a trace begins one.
+        Format::Markdown => markdown::render(report, look),
+        Format::Table if look.all => escape::guard_lines(&table::render(report, look)).into_owned(),
+        Format::Table => escape::guard_lines(&screen::render(report, look)).into_owned(),
+    })
+}
