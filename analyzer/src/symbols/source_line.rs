@@ -22,16 +22,40 @@ const MAX_BYTES: u64 = 8 << 20;
 /// Longest line that is shown; what is longer is generated.
 const MAX_LINE: usize = 400;
 
+/// Names of source files end like this; no key, password file or log does.
+const ENDINGS: &[&str] = &[
+    "ada", "adb", "asm", "c", "c++", "cc", "clj", "cpp", "cr", "cs", "cu", "cxx", "d", "erl", "ex",
+    "f", "f90", "fs", "go", "h", "hh", "hpp", "hs", "hxx", "inc", "inl", "ipp", "java", "jl", "js",
+    "kt", "l", "lua", "m", "mjs", "ml", "mm", "nim", "php", "pl", "pm", "py", "pyx", "r", "rb",
+    "rs", "s", "scala", "sh", "swift", "tcc", "tcl", "ts", "tsx", "v", "vala", "y", "zig",
+];
+
 /// Reads source lines below one directory.
 #[derive(Debug)]
 pub struct SourceLines {
     /// `None` where the directory cannot be opened: then there are no lines.
     directory: Option<OwnedFd>,
     root: PathBuf,
+    /// Files may have been built elsewhere: they are found by the end of their path too.
+    built_elsewhere: bool,
     files: RefCell<HashMap<String, Option<Vec<u8>>>>,
 }
 
 impl SourceLines {
+    /// Of files below the directory that the user named, or below the working directory; a
+    /// working directory of `/` (a service's) has no lines.
+    pub fn of(named: Option<&Path>) -> SourceLines {
+        match named {
+            Some(directory) => {
+                SourceLines { built_elsewhere: true, ..SourceLines::below(directory) }
+            }
+            None => match std::env::current_dir() {
+                Ok(directory) if directory != Path::new("/") => SourceLines::below(&directory),
+                _ => SourceLines::below(Path::new("")),
+            },
+        }
+    }
+
     /// Of files below the directory.
     pub fn below(directory: &Path) -> SourceLines {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
@@ -39,6 +63,7 @@ impl SourceLines {
         SourceLines {
             directory: rustix::fs::openat(CWD, &root, flags, Mode::empty()).ok(),
             root,
+            built_elsewhere: false,
             files: RefCell::default(),
         }
     }
@@ -61,8 +86,13 @@ impl SourceLines {
 
     fn read(&self, file: &Path) -> Option<Vec<u8>> {
         let directory = self.directory.as_ref()?;
-        let below = plain(file.strip_prefix(&self.root).unwrap_or(file))?;
-        let opened = File::from(open_below(directory, &below)?);
+        let ending = file.extension()?.to_str()?.to_ascii_lowercase();
+        if !ENDINGS.contains(&ending.as_str()) {
+            return None;
+        }
+        let opened = File::from(
+            self.candidates(file).iter().find_map(|below| open_below(directory, below))?,
+        );
         let metadata = opened.metadata().ok()?;
         if !metadata.is_file() || metadata.len() > MAX_BYTES {
             return None;
@@ -71,6 +101,20 @@ impl SourceLines {
         // The size was a moment ago.
         opened.take(MAX_BYTES).read_to_end(&mut content).ok()?;
         Some(content)
+    }
+}
+
+impl SourceLines {
+    /// Where below the directory the file may be.
+    fn candidates(&self, file: &Path) -> Vec<PathBuf> {
+        let mut candidates: Vec<PathBuf> =
+            plain(file.strip_prefix(&self.root).unwrap_or(file)).into_iter().collect();
+        if self.built_elsewhere {
+            let names: Vec<Component> =
+                file.components().filter(|part| matches!(part, Component::Normal(_))).collect();
+            candidates.extend((0..names.len()).map(|from| names[from..].iter().collect()));
+        }
+        candidates
     }
 }
 
@@ -147,19 +191,20 @@ mod tests {
     fn nothing_outside_is_read() {
         let dir = Scratch::new("outside");
         let outside = Scratch::new("secret");
-        let secret = outside.write("secret", b"secret\n");
+        let secret = outside.write("secret.c", b"secret\n");
         symlink(&secret, dir.path().join("link.c")).unwrap();
         symlink(outside.path(), dir.path().join("dir")).unwrap();
         let below = outside.path().file_name().unwrap().to_str().unwrap();
         let lines = SourceLines::below(dir.path());
         for file in [
             "/etc/passwd",
+            "/etc/hostname.c",
             "../../etc/passwd",
             "link.c",
-            "dir/secret",
+            "dir/secret.c",
             secret.to_str().unwrap(),
-            &format!("../{below}/secret"),
-            &format!("{}/../{below}/secret", dir.path().display()),
+            &format!("../{below}/secret.c"),
+            &format!("{}/../{below}/secret.c", dir.path().display()),
         ] {
             assert_eq!(lines.line(&frame(file, 1)), None, "{file}");
         }
@@ -169,14 +214,14 @@ mod tests {
     fn the_walk_without_openat2_follows_no_link_either() {
         let dir = Scratch::new("walk");
         let outside = Scratch::new("walk-secret");
-        outside.write("secret", b"secret\n");
+        outside.write("secret.c", b"secret\n");
         std::fs::create_dir(dir.path().join("src")).unwrap();
         dir.write("src/a.c", b"x\n");
         symlink(outside.path(), dir.path().join("dir")).unwrap();
         symlink("a.c", dir.path().join("src/link.c")).unwrap();
         let directory = SourceLines::below(dir.path()).directory.unwrap();
         assert!(open_by_component(&directory, Path::new("src/a.c")).is_some());
-        assert!(open_by_component(&directory, Path::new("dir/secret")).is_none());
+        assert!(open_by_component(&directory, Path::new("dir/secret.c")).is_none());
         assert!(open_by_component(&directory, Path::new("src/link.c")).is_none());
     }
 
@@ -193,9 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_that_was_built_elsewhere_is_found_by_the_end_of_its_path() {
+        let dir = Scratch::new("elsewhere");
+        std::fs::create_dir(dir.path().join("src")).unwrap();
+        dir.write("src/a.c", b"int a;\n");
+        dir.write("shadow", b"root:x\n");
+        let lines = SourceLines::of(Some(dir.path()));
+        assert_eq!(lines.line(&frame("/build/x/src/a.c", 1)).as_deref(), Some("int a;"));
+        assert_eq!(SourceLines::below(dir.path()).line(&frame("/build/x/src/a.c", 1)), None);
+        assert_eq!(lines.line(&frame("/etc/shadow", 1)), None, "not a source file's name");
+        assert_eq!(lines.line(&frame("shadow", 1)), None);
+    }
+
+    #[test]
     fn a_directory_that_is_not_there_has_no_lines() {
         assert_eq!(
-            SourceLines::below(Path::new("/none/such")).line(&frame("/etc/passwd", 1)),
+            SourceLines::below(Path::new("/none/such")).line(&frame(
+                "/etc/passwd",
+                "/etc/hostname.c",
+                1
+            )),
             None
         );
     }

@@ -51,8 +51,8 @@ fn one(report: &Report, look: &Look, finding: &Finding, at: usize) -> String {
     let mut out = format!("\n### {at}. {severity}: {}\n\n", markdown(&headline));
     if let Some(frame) = text::own_frame(&finding.site) {
         out.push_str(&format!("- at {}", markdown_code(&text::place(frame, 200))));
-        if let Some(code) = look.sources.line(&frame.file, frame.line) {
-            out.push_str(&format!(": {}", markdown_code(&crate::escape::source(&code))));
+        if let Some(code) = look.sources.line(frame) {
+            out.push_str(&format!(": {}", markdown_code(&code)));
         }
         out.push('\n');
     }

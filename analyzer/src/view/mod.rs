@@ -7,7 +7,6 @@
 pub mod json;
 pub mod markdown;
 pub mod quantity;
-pub mod quote;
 pub mod screen;
 pub mod table;
 #[cfg(test)]
@@ -20,7 +19,7 @@ use std::os::fd::AsFd;
 use crate::cli::Format;
 use crate::escape;
 use crate::report::Report;
-use quote::Sources;
+use crate::symbols::source_line::SourceLines;
 
 /// How a view looks.
 #[derive(Debug)]
@@ -32,17 +31,17 @@ pub struct Look {
     /// Everything, not the first screen alone.
     pub all: bool,
     /// Where source lines come from.
-    pub sources: Sources,
+    pub sources: SourceLines,
 }
 
 impl Look {
     /// For a file or a pipe: 80 columns, no colour.
-    pub fn plain(all: bool, sources: Sources) -> Look {
+    pub fn plain(all: bool, sources: SourceLines) -> Look {
         Look { columns: 80, colour: false, all, sources }
     }
 
     /// For this stream: a terminal's own width and colour, unless `NO_COLOR` or a dumb terminal forbid it.
-    pub fn of(stream: impl AsFd + IsTerminal, all: bool, sources: Sources) -> Look {
+    pub fn of(stream: impl AsFd + IsTerminal, all: bool, sources: SourceLines) -> Look {
         if !stream.is_terminal() {
             return Look::plain(all, sources);
         }

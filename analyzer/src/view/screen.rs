@@ -126,7 +126,7 @@ fn line_of_code(
     look: &Look,
 ) -> String {
     let place = text::place(frame, look.columns.saturating_sub(width(lead) + 24).max(30));
-    let code = look.sources.line(&frame.file, frame.line).map(|line| crate::escape::source(&line));
+    let code = look.sources.line(frame);
     let aside = match (code, site.frames.first()) {
         (Some(code), _) => format!("  {code}"),
         (None, Some(inner)) if inner != frame && !inner.function.is_empty() => {

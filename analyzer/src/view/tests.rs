@@ -6,11 +6,11 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
-use super::quote::Sources;
 use super::{Look, render, screen};
 use crate::cli::Format;
 use crate::escape::width;
 use crate::report::*;
+use crate::symbols::source_line::SourceLines;
 
 fn frame(function: &str, file: &str, line: u32) -> Frame {
     Frame {
@@ -168,7 +168,7 @@ fn clean() -> Report {
 }
 
 /// A directory with the source file that the reports name.
-fn sources() -> Sources {
+fn sources() -> SourceLines {
     static DIRECTORY: OnceLock<PathBuf> = OnceLock::new();
     let directory = DIRECTORY.get_or_init(|| {
         let directory = std::env::temp_dir().join("resshim-view-sources");
@@ -177,7 +177,7 @@ fn sources() -> Sources {
         fs::write(directory.join("src/server.c"), text).expect("file");
         directory
     });
-    Sources::below(Some(directory))
+    SourceLines::below(directory)
 }
 
 fn expect(name: &str, shown: &str) {
