@@ -6,6 +6,7 @@
 //! * [`launch`]: runs a command untraced, preloaded or under `resshim run`, within a time limit;
 //! * [`scratch`]: a private directory of one test;
 //! * [`elf`]: exports, imports and version needs of a shared object;
+//! * [`hook_table`]: which symbols the shim hooks;
 //! * [`expect`]: stored outputs, rewritten with `UPDATE=1`;
 //! * [`parallel`]: runs many small cases of one test at a time.
 //!
@@ -14,6 +15,7 @@
 pub mod artifacts;
 pub mod elf;
 pub mod expect;
+pub mod hook_table;
 pub mod launch;
 pub mod parallel;
 pub mod program;

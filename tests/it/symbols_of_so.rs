@@ -1,0 +1,68 @@
+//! What the shared object shows to every program it is loaded into, and what it asks of every system.
+
+use std::collections::BTreeSet;
+
+use resshim_tests::elf::{self, Symbols};
+use resshim_tests::{artifacts, expect, hook_table};
+
+/// Entry points of a JVM agent: the JVM looks them up by name.
+const AGENT: [&str; 2] = ["Agent_OnLoad", "Agent_OnUnload"];
+
+#[test]
+fn symbols_exported_are_the_hook_table_and_the_api() {
+    let exported = Symbols::of(artifacts::shim()).exports;
+    let table = hook_table::symbols();
+    assert!(table.contains("open") && table.contains("close"), "no hook table found: {table:?}");
+    let is_api = |name: &String| name.starts_with("resshim_") || AGENT.contains(&name.as_str());
+    let stray: Vec<_> = exported.iter().filter(|n| !table.contains(*n) && !is_api(n)).collect();
+    let missing: Vec<_> = table.difference(&exported).collect();
+    assert!(stray.is_empty(), "exported, but in no row of the hook table: {stray:?}");
+    assert!(missing.is_empty(), "in the hook table, but not exported: {missing:?}");
+}
+
+#[test]
+fn symbols_imported_are_in_the_allow_list() {
+    let imports = Symbols::of(artifacts::shim()).imports;
+    let lines: BTreeSet<String> = imports
+        .into_iter()
+        .filter(|import| !import.name.is_empty())
+        .map(|import| {
+            let version = import.version.unwrap_or_default();
+            let weak = if import.weak { " weak" } else { "" };
+            format!("{} {version}{weak}", import.name).trim_end().to_owned()
+        })
+        .collect();
+    // An import that goes away is as much news as a new one: the list is the truth.
+    let text: Vec<String> = lines.into_iter().map(|line| line + "\n").collect();
+    expect::output("imports", &text.concat());
+}
+
+#[test]
+fn symbols_imported_are_not_newer_than_glibc_2_31() {
+    let versions = elf::needed_versions(artifacts::shim());
+    assert!(!versions.is_empty(), "readelf told no versions");
+    for version in &versions {
+        assert!(version.starts_with("GLIBC_"), "{version} is no version of glibc");
+        let newest = elf::version_numbers("GLIBC_2.31");
+        assert!(elf::version_numbers(version) <= newest, "{version} is newer than GLIBC_2.31");
+    }
+    let libraries = elf::needed_libraries(artifacts::shim());
+    let known = [
+        "libc.so.6",
+        "libdl.so.2",
+        "libpthread.so.0",
+        "ld-linux-x86-64.so.2",
+        "ld-linux-aarch64.so.1",
+    ];
+    for library in &libraries {
+        assert!(known.contains(&library.as_str()), "{library} would be loaded into every program");
+    }
+}
+
+#[test]
+fn symbols_of_a_hook_table_are_found_in_its_source() {
+    let source = "use x;\n\nhooks! {\n    fn one(a: c_int) -> c_int; libc;\n        after(i, r) f(r);\n    \
+                  // fn not_me(\n    #[doc = \"x\"]\n    fn two() -> c_int; own;\n        after(i, r) g(r);\n    \
+                  by_hand: three, // why\n        four;\n}\n\nfn helper() {\n    fn inner() {}\n}\n";
+    assert_eq!(hook_table::of_source(source), ["one", "two", "three", "four"]);
+}

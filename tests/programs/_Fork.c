@@ -1,0 +1,2 @@
+#define SYMBOL _Fork
+#include "fork.c"

@@ -1,0 +1,2 @@
+#define SYMBOL creat64
+#include "creat.c"

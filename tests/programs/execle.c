@@ -1,0 +1,21 @@
+#include "row.h"
+
+static char *arguments[] = {"sh", "-c", "echo $0 $1 $2 $RESULT; exit 5", "zero", "one", "two", 0};
+static char *variables[] = {"PATH=/usr/bin:/bin", "RESULT=passed", 0};
+
+int main(void) {
+  (void)arguments, (void)variables;
+  setenv("RESULT", "inherited", 1);
+  row_file("file", "content");
+  pid_t child = fork();
+  if (child == 0) {
+    execle("/bin/sh", "sh", "-c", "echo $0 $1 $2 $3 $4 $5 $6 $RESULT; exit 5", "zero", "one", "two", "three", "four", "five", "six", (char *)0, variables);
+    _exit(1);
+  }
+  row_reap("child", child);
+  CALL(execle("absent", "absent", (char *)0, variables));
+  CALL(execle("file", "sh", "-c", "echo $0 $1 $2 $3 $4 $5 $6 $RESULT; exit 5", "zero", "one", "two", "three", "four", "five", "six", (char *)0, variables));
+  /* A failed exec changes nothing. */
+  CALL(open("file", O_RDONLY));
+  return 0;
+}

@@ -1,0 +1,2 @@
+#define SYMBOL fcntl64
+#include "fcntl.c"

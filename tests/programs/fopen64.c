@@ -1,0 +1,2 @@
+#define SYMBOL fopen64
+#include "fopen.c"

@@ -1,0 +1,2 @@
+#define SYMBOL freopen64
+#include "freopen.c"

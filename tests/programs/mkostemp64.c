@@ -1,0 +1,2 @@
+#define SYMBOL mkostemp64
+#include "mkostemp.c"

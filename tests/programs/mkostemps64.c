@@ -1,0 +1,2 @@
+#define SYMBOL mkostemps64
+#include "mkostemps.c"

@@ -1,0 +1,2 @@
+#define SYMBOL mkstemp64
+#include "mkstemp.c"

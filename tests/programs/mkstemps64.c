@@ -1,0 +1,2 @@
+#define SYMBOL mkstemps64
+#include "mkstemps.c"

@@ -1,0 +1,2 @@
+#define SYMBOL mmap64
+#include "mmap.c"

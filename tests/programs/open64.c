@@ -1,0 +1,2 @@
+#define SYMBOL open64
+#include "open.c"

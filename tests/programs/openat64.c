@@ -1,0 +1,2 @@
+#define SYMBOL openat64
+#include "openat.c"

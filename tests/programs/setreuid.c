@@ -1,0 +1,14 @@
+#include "row.h"
+
+int main(void) {
+  CALL(open("/dev/null", O_RDONLY));
+  CALL(setreuid(-1, 65534));
+  CALL(setreuid(65534, 65534));
+  CALL(setreuid(0, 0));
+  SAY(geteuid() == 65534);
+  SAY(getegid() == 65534);
+  /* Whatever it may do now, it can still open what everybody can. */
+  CALL(open("/dev/null", O_RDONLY));
+  CALL(close(3));
+  return 0;
+}

@@ -1,0 +1,2 @@
+#define SYMBOL tmpfile64
+#include "tmpfile.c"
