@@ -1,4 +1,5 @@
 //! `libresshim.so`: the part of resshim that lives inside somebody else's production process.
+mod api;
 mod caller;
 mod config;
 mod emit;

@@ -3,6 +3,7 @@
 pub mod cold;
 pub mod fd;
 pub mod heap;
+pub mod mapping;
 pub mod privilege;
 pub mod process;
 pub mod raw;
@@ -14,10 +15,11 @@ use crate::table::Hook;
 
 /// All hooks.
 pub fn all() -> impl Iterator<Item = &'static Hook> {
-    let families: [&'static [Hook]; 9] = [
+    let families: [&'static [Hook]; 10] = [
         cold::HOOKS,
         fd::HOOKS,
         heap::HOOKS,
+        mapping::HOOKS,
         privilege::HOOKS,
         process::HOOKS,
         raw::HOOKS,

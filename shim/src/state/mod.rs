@@ -1,9 +1,11 @@
 //! What is true now, in the region's tables: one file a kind of row. Safe code: rows are atomics.
 
+pub mod annotated;
 pub mod children;
 pub mod failures;
 pub mod fds;
 pub mod heap;
+pub mod mappings;
 pub mod modules;
 pub mod sites;
 pub mod stacks;
