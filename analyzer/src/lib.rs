@@ -11,16 +11,22 @@
 //! | [`escape`] | strings of a trace, made harmless |
 //! | [`fail_on`] | the rules of `--fail-on` |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
+//! | [`model`] | from what images told to what happened: lifecycles, live resources, totals |
+//! | [`analyze`] | from a trace to a report: where the others meet |
+//! | [`analysis`] | from the model to findings, one file a rule |
 //! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
 //! | [`view`] | a report on a terminal, as JSON, as markdown |
 //! | [`error`] | what ends a command, and its exit code |
 
+pub mod analysis;
+pub mod analyze;
 pub mod cli;
 pub mod cmd;
 pub mod collect;
 pub mod error;
 pub mod escape;
 pub mod fail_on;
+pub mod model;
 pub mod report;
 pub mod source;
 pub mod symbols;

@@ -6,10 +6,13 @@
 //! more memory than [`region::LARGEST_STATE`] for one region. Files are opened by [`open`] alone:
 //! regular, no link, ours or root's, read by `pread` (a file can shrink while it is read).
 
+pub mod clock;
 pub mod elf;
+pub mod events;
 pub mod frame;
 pub mod index;
 pub mod manifest;
 pub mod open;
 pub mod region;
 pub mod rows;
+pub mod trace;

@@ -1,0 +1,309 @@
+//! `leak`: a resource outlives its use.
+//!
+//! * A site of a service whose live count keeps growing: `possible` by growth alone, `probable` where
+//!   also nothing older than the site's own released lifetimes was ever released.
+//! * A thread that has ended and was neither joined nor detached while the program made more there:
+//!   `probable`. Children that have ended and were not reaped: `possible` (a program that ignores
+//!   SIGCHLD never reaps, and is right).
+//! * What is left when the process is over: `still-open`, only where it was asked for.
+//!
+//! Never: descriptors 0 to 2, inherited ones, what is being released, what exec passed on.
+
+use std::collections::{BTreeMap, HashMap};
+
+use resshim_format::op::{Class, Kind};
+use resshim_format::table::RowState;
+use serde_json::json;
+
+use super::growth::{Outlivers, growth};
+use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
+use crate::model::Model;
+use crate::model::process::Ending;
+use crate::model::resource::{Handle, Live, SiteStats};
+use crate::report::{Severity, Verdict};
+
+/// Live resources that a growing site must have.
+const GROWN: u64 = 16;
+/// Shortest life of an image in which growth alone says anything.
+const LONG_LIVED_NS: u64 = 5_000_000_000;
+/// Live ones that must have outlived everything that was released.
+const OUTLIVERS: usize = 5;
+/// Released ones that say how long lifetimes are here.
+const RELEASED: u64 = 8;
+/// Chance of a false `probable` that a report as a whole may have.
+const CHANCE: f64 = 0.01;
+
+/// See the module's documentation.
+pub struct Leak;
+
+impl Analysis for Leak {
+    fn rule(&self) -> &'static str {
+        "leak"
+    }
+
+    fn find(&self, model: &Model, options: &Options) -> Vec<Draft> {
+        let mut by_site: HashMap<(u32, Option<u32>, u16), Vec<&Live>> = HashMap::new();
+        for live in model.live.iter().filter(|live| can_leak(live)) {
+            by_site.entry((live.image, live.site, live.kind.0)).or_default().push(live);
+        }
+        let mut groups: Vec<_> = by_site.into_iter().collect();
+        groups.sort_unstable_by_key(|(key, _)| *key);
+        // Many sites, many looks: each is held against its share of the chance.
+        let looks = groups.len().max(1) as f64;
+        let mut drafts = Vec::new();
+        for ((image, site, _), mut live) in groups {
+            live.sort_by_key(|live| live.acquired_ns);
+            let group = Group { model, image, site, live };
+            let found = match group.live[0].handle {
+                Handle::Thread(_) => group.threads(),
+                Handle::Process(_) => group.children(),
+                _ => group.growing(looks),
+            };
+            drafts.extend(found.or_else(|| group.still_open(options)));
+        }
+        drafts
+    }
+
+    fn title(&self, draft: &Draft, words: &Words) -> String {
+        let what = counted(draft.count, &words.kind);
+        let Words { place, .. } = words;
+        match (draft.verdict, words.kind.as_str()) {
+            (Verdict::StillOpen, "heap") => format!("{what} from {place} not freed at exit"),
+            (Verdict::StillOpen, _) => format!("{what} from {place} still open at exit"),
+            (_, "thread") => format!("{what} started by {place} ended, never joined or detached"),
+            (_, "process") => format!("{what} of {place} ended, never waited for"),
+            (Verdict::Possible, _) => format!("{what} from {place}, and more all the time"),
+            _ => format!("{what} from {place} never released"),
+        }
+    }
+
+    fn advice(&self, draft: &Draft, words: &Words) -> String {
+        let Words { place, kind, .. } = words;
+        match kind.as_str() {
+            "thread" => {
+                return format!(
+                    "Join each thread that {place} starts, or detach it where it is started: until \
+                     then its stack and its id stay taken."
+                );
+            }
+            "process" => {
+                return format!(
+                    "Wait for each child that {place} makes (waitpid), or ignore SIGCHLD on purpose: \
+                     until then it stays a zombie and takes a process id."
+                );
+            }
+            _ => {}
+        }
+        let verb = match kind.as_str() {
+            "heap" => "free",
+            "mapping" => "unmap",
+            _ if Kind::from_name(kind).is_none_or(|kind| kind.class() != Class::Fd) => "release",
+            _ => "close",
+        };
+        match words.other("released_at") {
+            Some(sibling) => format!(
+                "{place} hands out others that {sibling} releases: find the path on which that is \
+                 not reached (an early return, an error, a timeout) and {verb} there too."
+            ),
+            None if draft.verdict == Verdict::StillOpen => {
+                format!(
+                    "Nothing that {place} acquires is released: {verb} it when it is done with."
+                )
+            }
+            None => format!(
+                "Nothing that {place} acquires was ever released: {verb} it when its use ends, or \
+                 bound how many are kept."
+            ),
+        }
+    }
+}
+
+/// Whether a resource can be a leak at all.
+fn can_leak(live: &Live) -> bool {
+    let is_standard = matches!(live.handle, Handle::Fd { number: 0..=2, .. });
+    !live.is_foreign
+        && !is_standard
+        && !matches!(live.state, RowState::Closing | RowState::Detached)
+}
+
+/// What is live of one site.
+struct Group<'m> {
+    model: &'m Model<'m>,
+    image: u32,
+    site: Option<u32>,
+    /// Oldest first, never empty.
+    live: Vec<&'m Live>,
+}
+
+impl Group<'_> {
+    fn site(&self) -> Option<&SiteStats> {
+        self.model.sites.get(self.site? as usize)
+    }
+
+    fn end_ns(&self) -> u64 {
+        self.model.end_of(self.image)
+    }
+
+    fn ending(&self) -> Ending {
+        let life = self.model.lives.get(self.image as usize);
+        life.map_or(Ending::Unknown, |life| life.ending)
+    }
+
+    fn draft(&self, verdict: Verdict, live: &[&Live]) -> Draft {
+        let weight: f64 = live.iter().map(|live| live.weight).sum();
+        let bytes: u64 = live.iter().fold(0, |sum, live| sum.saturating_add(live.bytes));
+        let image = self.image;
+        let stack = self.site().map_or(0, |site| site.stack);
+        let since = live.first().map_or(0, |live| live.acquired_ns);
+        let releases = self.site().map_or(&[][..], |site| &site.releases);
+        let others = releases
+            .iter()
+            .map(|release| ("released_at", StackRef { image, stack: release.stack }))
+            .collect();
+        let mut evidence = BTreeMap::from([("since_s".to_owned(), json!(seconds(since)))]);
+        if let Some(site) = self.site() {
+            evidence.insert("acquired".to_owned(), json!(site.acquired));
+            evidence.insert("released".to_owned(), json!(site.released));
+            if site.longest_ns > 0 {
+                let longest = json!(seconds(site.longest_ns));
+                evidence.insert("longest_released_s".to_owned(), longest);
+            }
+        }
+        Draft {
+            at: StackRef { image, stack },
+            kind: live[0].kind,
+            verdict,
+            severity: Severity::Warning,
+            confidence: 0.5,
+            count: (weight.round() as u64).max(1),
+            bytes: self.model.kind_names.has_bytes(live[0].kind).then_some(bytes),
+            resources: resources(self.model, live.iter().copied()),
+            evidence,
+            others,
+        }
+    }
+
+    /// Descriptors, blocks, mappings, annotated resources of a service.
+    fn growing(&self, looks: f64) -> Option<Draft> {
+        let site = self.site()?;
+        let end = self.end_ns();
+        if self.ending() == Ending::Exec {
+            return None;
+        }
+        let used = (end.saturating_sub(site.first_ns) / site.bucket_ns.max(1)) as usize + 1;
+        // The last bucket is not full yet.
+        let growth = growth(&site.flow, site.bucket_ns, used.min(site.flow.len()) - 1)?;
+        let acquired: Vec<u64> = self.live.iter().map(|live| live.acquired_ns).collect();
+        let out = Outlivers::find(acquired, site.longest_ns, end);
+        let until = end.saturating_sub(site.longest_ns);
+        let idle =
+            |live: &&&Live| live.last_use_ns.is_none_or(|at| end - at.min(end) > site.longest_ns);
+        let unused = self.live.iter().filter(idle).count();
+        let old = out.acquired_ns.len();
+        let is_probable = site.released >= RELEASED
+            && old >= OUTLIVERS
+            && out.chance() * looks < CHANCE
+            && out.are_spread(site.first_ns, until)
+            && unused * 2 > self.live.len();
+        let life = end.saturating_sub(self.model.lives.get(self.image as usize)?.started_ns);
+        // Clean sessions that come faster than they go: all of them are still young.
+        let is_possible = self.live.len() as u64 >= GROWN
+            && life >= LONG_LIVED_NS
+            && (site.released < RELEASED || old * 4 > self.live.len());
+        let (verdict, live) = match (is_probable, is_possible) {
+            (true, _) => {
+                let last = *out.acquired_ns.last()?;
+                let old = self.live.iter().filter(|live| live.acquired_ns <= last);
+                (Verdict::Probable, old.copied().collect())
+            }
+            (false, true) => (Verdict::Possible, self.live.clone()),
+            (false, false) => return None,
+        };
+        let mut draft = self.draft(verdict, &live);
+        draft.evidence.insert("growth_per_hour".to_owned(), json!(growth.per_second * 3600.0));
+        draft.evidence.insert("trend_sigma".to_owned(), json!(growth.trend));
+        draft.evidence.insert("older_than_any_released".to_owned(), json!(old));
+        if verdict == Verdict::Probable {
+            draft.severity = Severity::Error;
+            let sure = 1.0 - (out.chance() * looks).max(0.001) * 10.0;
+            draft.confidence = sure * trust(self.model, self.image);
+        } else {
+            draft.confidence = 0.4 * trust(self.model, self.image);
+        }
+        Some(draft)
+    }
+
+    /// Ended threads that nobody joined although the program went on making threads there.
+    fn threads(&self) -> Option<Draft> {
+        let mut ended: Vec<&Live> =
+            self.live.iter().copied().filter(|live| live.state == RowState::Ended).collect();
+        ended.retain(|live| live.ended_ns.is_some());
+        let first = ended.iter().filter_map(|live| live.ended_ns).min()?;
+        let last = self.live.last()?.acquired_ns;
+        let end = self.end_ns();
+        // A pool that is joined when the program shuts down makes none after the first has ended.
+        let went_on = ended.len() >= 2 && first < last;
+        // Killed while it was about to join: give it as long as its threads take, and more.
+        let run = ended.iter().map(|live| live.ended_ns.unwrap_or(0) - live.acquired_ns).max()?;
+        let waited = end.saturating_sub(first) > run.saturating_mul(10) + 1_000_000_000;
+        let is_over = matches!(self.ending(), Ending::Exit(_));
+        if !went_on || !(is_over || waited) {
+            return None;
+        }
+        let mut draft = self.draft(Verdict::Probable, &ended);
+        draft.severity = Severity::Error;
+        draft.confidence = 0.9 * trust(self.model, self.image);
+        Some(draft)
+    }
+
+    /// Children that have ended long ago and were not waited for.
+    fn children(&self) -> Option<Draft> {
+        let ended: Vec<&Live> =
+            self.live.iter().copied().filter(|live| live.ended_ns.is_some()).collect();
+        let first = ended.iter().filter_map(|live| live.ended_ns).min()?;
+        if ended.len() < 2 || first >= self.live.last()?.acquired_ns {
+            return None;
+        }
+        let mut draft = self.draft(Verdict::Possible, &ended);
+        draft.confidence = 0.5 * trust(self.model, self.image);
+        Some(draft)
+    }
+
+    /// What is left of a process that is over.
+    fn still_open(&self, options: &Options) -> Option<Draft> {
+        if !options.at_exit || !self.ending().is_over() {
+            return None;
+        }
+        let left: Vec<&Live> =
+            self.live.iter().copied().filter(|live| counts_at_exit(live)).collect();
+        if left.is_empty() {
+            return None;
+        }
+        let mut draft = self.draft(Verdict::StillOpen, &left);
+        draft.severity = Severity::Error;
+        draft.confidence = 0.7 * trust(self.model, self.image);
+        Some(draft)
+    }
+}
+
+/// A thread or a child that still runs when the process exits is no leak of it.
+fn counts_at_exit(live: &Live) -> bool {
+    match live.handle {
+        Handle::Thread(_) => live.state == RowState::Ended,
+        Handle::Process(_) => live.ended_ns.is_some(),
+        _ => true,
+    }
+}
+
+/// What is left of processes that are over and that no finding is about, by kind: for the line
+/// that says what was not judged.
+pub fn unjudged(model: &Model) -> BTreeMap<String, u64> {
+    let mut counts: BTreeMap<String, f64> = BTreeMap::new();
+    for live in model.live.iter().filter(|live| can_leak(live) && counts_at_exit(live)) {
+        let ending = model.lives.get(live.image as usize).map(|life| life.ending);
+        if ending.is_some_and(Ending::is_over) {
+            *counts.entry(model.kind_names.name(live.kind).to_owned()).or_default() += live.weight;
+        }
+    }
+    counts.into_iter().map(|(kind, count)| (kind, count.round() as u64)).collect()
+}

@@ -1,0 +1,412 @@
+//! From a trace to a report: opens it, folds its events, runs the analyses, resolves the names.
+//!
+//! The one place where source, model, analysis and symbols meet; commands call [`analyze`].
+
+use std::collections::{HashMap, HashSet};
+use std::path::Path;
+
+use resshim_format::header::End;
+use resshim_format::index::IndexEvent;
+use resshim_format::op::{Class, Kind};
+
+use crate::analysis::{self, Names, StackRef, leak};
+use crate::error::{Error, Result};
+use crate::model::fold::Fold;
+use crate::model::image::Image;
+use crate::model::process::{Life, lives};
+use crate::model::{KindStats, Model};
+use crate::report::{
+    Bytes, Diagnostic, Finding, KindTotals, Limit, Overhead, Process, Report, SCHEMA, Step,
+    TraceInfo, Verdict,
+};
+use crate::source::clock::ClockFacts;
+use crate::source::rows::Stack;
+use crate::source::trace::{Trace, TraceRegion};
+use crate::symbols::{self, ResolvedSite, Symbols};
+
+/// Clock ticks of `/proc` a second: 100 on every Linux architecture that is built for.
+const USER_HZ: f64 = 100.0;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// What is still open at exit counts as a leak.
+    pub at_exit: bool,
+    /// Only this process.
+    pub pid: Option<u32>,
+}
+
+/// The report of a trace.
+///
+/// # Errors
+/// Where it is no trace, or nothing of it can be read.
+pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
+    let trace = Trace::open(path)?;
+    let images = images(&trace, options);
+    if let Some(pid) = options.pid.filter(|_| images.iter().all(|image| image.pid == 0)) {
+        let pids: HashSet<u32> = trace.regions.iter().map(|r| r.state.header.pid).collect();
+        let mut pids: Vec<String> = pids.iter().map(u32::to_string).collect();
+        pids.sort_unstable();
+        let why = format!("has no process {pid}");
+        return Err(Error::input(path, why, format!("its processes: {}", pids.join(", "))));
+    }
+    let lives = lives(&images, &trace.clock);
+    let ends: Vec<Option<u64>> = lives.iter().map(|life| life.ended_ns).collect();
+    let mut fold = Fold::new(&images, &ends);
+    let mut events = trace.events();
+    while let Some(event) = events.next() {
+        if images.get(event.image).is_some_and(|image| image.pid != 0) {
+            fold.event(&event);
+        }
+    }
+    let ended = trace.manifest.as_ref().map_or(0, |manifest| manifest.ended_monotonic_ns);
+    fold.last_seen(if ended > 0 { trace.clock.of_monotonic(ended) } else { 0 });
+    let damage = events.anomalies.bad_lengths + events.anomalies.stray_texts + events.unreadable;
+    let unknown = events.anomalies.unknown_ops;
+    let model = fold.finish(&trace.clock, lives);
+    let has_store = trace.manifest.is_some();
+    let mut names =
+        TraceNames { symbols: Symbols::open(has_store.then_some(path)), regions: &trace.regions };
+    for region in &trace.regions {
+        names.symbols.set_image(region.state.header.region_id, symbols::Image::of(&region.state));
+    }
+    let asked = analysis::Options { at_exit: options.at_exit };
+    let findings = analysis::run(&model, &asked, &mut names);
+    names.symbols.save();
+    let mut diagnostics = diagnostics(&trace, &model, damage, unknown);
+    diagnostics.extend(names.symbols.diagnostics());
+    let mut unjudged = leak::unjudged(&model);
+    for finding in findings.iter().filter(|finding| finding.rule == "leak") {
+        if let Some(count) = unjudged.get_mut(&finding.kind) {
+            *count = count.saturating_sub(finding.count);
+        }
+    }
+    unjudged.retain(|_, count| *count > 0);
+    debug_assert!(options.at_exit || findings.iter().all(|f| f.verdict != Verdict::StillOpen));
+    Ok(Report {
+        schema: SCHEMA.to_owned(),
+        trace: trace_info(&trace, &model),
+        processes: processes(&model),
+        kinds: model.kinds.iter().map(|of| kind_totals(&model, of)).collect(),
+        cycles: Vec::new(),
+        alerts: Vec::new(),
+        overhead: overhead(&trace, &model),
+        diagnostics,
+        limits: limits(&model, &findings),
+        findings,
+        unjudged,
+    })
+}
+
+/// How near each process came to its limit of descriptors, the nearest first.
+fn limits(model: &Model, findings: &[Finding]) -> Vec<Limit> {
+    let mut limits: Vec<Limit> = Vec::new();
+    for (image, used) in model.images.iter().zip(&model.fd_peaks) {
+        let limit = image.limit_nofile;
+        if limit == 0 || limit > i64::MAX as u64 || *used == 0 {
+            continue;
+        }
+        let of_it = findings.iter().filter(|finding| finding.pids.contains(&image.pid));
+        let is_fd = |kind: &str| Kind::from_name(kind).is_some_and(|k| k.class() == Class::Fd);
+        let growing = of_it.filter(|finding| is_fd(&finding.kind));
+        let growth = |finding: &Finding| finding.evidence.get("growth_per_hour")?.as_f64();
+        let worst = growing
+            .filter_map(|finding| Some((finding, growth(finding)?)))
+            .max_by(|a, b| a.1.total_cmp(&b.1));
+        let left = limit.saturating_sub(*used) as f64;
+        limits.push(Limit {
+            name: "RLIMIT_NOFILE".to_owned(),
+            pid: image.pid,
+            kind: worst.map_or(String::new(), |(finding, _)| finding.kind.clone()),
+            used: *used as f64,
+            limit: limit as f64,
+            eta_s: worst.filter(|(_, growth)| *growth > 0.0).map(|(_, g)| left / g * 3600.0),
+        });
+    }
+    let share = |limit: &Limit| limit.used / limit.limit;
+    limits.sort_by(|a, b| share(b).total_cmp(&share(a)));
+    limits.truncate(16);
+    limits
+}
+
+/// Images of the trace: the regions' first, in the same order, then those that only the index knows.
+/// Those that were not asked for are empty.
+fn images(trace: &Trace, options: &Options) -> Vec<Image> {
+    let is_asked = |pid: u32| options.pid.is_none_or(|asked| asked == pid);
+    let mut images: Vec<Image> = Vec::with_capacity(trace.regions.len());
+    for region in &trace.regions {
+        let asked = is_asked(region.state.header.pid);
+        images.push(if asked { Image::of(region) } else { Image::default() });
+    }
+    let known: HashSet<u64> = images.iter().map(|image| image.region).collect();
+    // The end of an image without a region names none.
+    let mut ends: HashMap<(u32, u64), Vec<_>> = HashMap::new();
+    for row in trace.index.iter().filter(|row| row.event == IndexEvent::End as u16) {
+        ends.entry((row.pid, row.start_ticks)).or_default().push(row);
+    }
+    for row in trace.index.iter().filter(|row| row.event == IndexEvent::Begin as u16) {
+        if known.contains(&row.region) || !is_asked(row.pid) {
+            continue;
+        }
+        let ended = ends.get(&(row.pid, row.start_ticks)).into_iter().flatten();
+        let end = ended
+            .filter(|end| end.region == 0 || end.region == row.region)
+            .find(|end| end.monotonic_ns >= row.monotonic_ns);
+        let name = crate::source::index::name(row);
+        images.push(Image {
+            pid: row.pid,
+            parent_pid: row.parent_pid,
+            start_ticks: row.start_ticks,
+            exe: name.clone(),
+            service: name,
+            end: end.map(|end| End::from_number(end.end as u32)),
+            end_status: end.map_or(0, |end| end.status),
+            clock: ClockFacts {
+                start_ns: row.monotonic_ns,
+                end_ns: end.map_or(0, |end| end.monotonic_ns),
+                ..ClockFacts::default()
+            },
+            ..Image::default()
+        });
+    }
+    number(&mut images);
+    images
+}
+
+/// Numbers the images of each process where the shim did not.
+fn number(images: &mut [Image]) {
+    let mut order: Vec<usize> = (0..images.len()).collect();
+    order.sort_by_key(|index| images[*index].clock.start_ns);
+    let mut counts: HashMap<(u32, u64), u32> = HashMap::new();
+    for index in order {
+        let image = &mut images[index];
+        let count = counts.entry((image.pid, image.start_ticks)).or_default();
+        *count = (*count + 1).max(image.image);
+        image.image = *count;
+    }
+}
+
+/// Names from the trace's own tables and from the files on this machine.
+struct TraceNames<'t> {
+    symbols: Symbols,
+    regions: &'t [TraceRegion],
+}
+
+impl TraceNames<'_> {
+    fn stack(&self, at: StackRef) -> Option<(u64, Stack)> {
+        let region = self.regions.get(at.image as usize)?;
+        Some((region.state.header.region_id, region.state.stack(at.stack)?))
+    }
+}
+
+impl Names for TraceNames<'_> {
+    fn prepare(&mut self, stacks: &[StackRef]) {
+        let found: Vec<_> = stacks.iter().filter_map(|at| self.stack(*at)).collect();
+        self.symbols.prepare(found.iter().map(|(region, stack)| (*region, stack)));
+    }
+
+    fn site(&mut self, at: StackRef) -> ResolvedSite {
+        match self.stack(at) {
+            Some((region, stack)) => self.symbols.site(region, &stack),
+            None => ResolvedSite::default(),
+        }
+    }
+}
+
+fn seconds(ns: u64) -> f64 {
+    (ns as f64 / 1e3).round() / 1e6
+}
+
+fn trace_info(trace: &Trace, model: &Model) -> TraceInfo {
+    let first = model.images.iter().filter(|image| image.pid != 0).min_by_key(|i| i.clock.start_ns);
+    let started = first.map_or(0, |image| image.started_realtime_ns);
+    let manifest = trace.manifest.as_ref();
+    let lost = model.images.iter().map(|image| {
+        let losses = image.losses;
+        losses.acquisitions.saturating_add(losses.releases).saturating_add(losses.other)
+    });
+    let stored = manifest.map_or("", |manifest| manifest.profile.as_str());
+    let profile = match (stored, first) {
+        ("", Some(image)) => image.profile.clone(),
+        (stored, _) => stored.to_owned(),
+    };
+    TraceInfo {
+        path: trace.path.to_string_lossy().into_owned(),
+        host: manifest.map_or_else(host, |manifest| manifest.host.clone()),
+        started: rfc3339(manifest.map_or(started, |manifest| manifest.started_realtime_ns)),
+        duration_s: seconds(model.end_ns),
+        profile,
+        events: model.events,
+        events_lost: lost.fold(0, u64::saturating_add),
+        complete: manifest.is_some_and(|manifest| manifest.complete),
+        command: manifest.map_or(Vec::new(), |manifest| manifest.command.clone()),
+    }
+}
+
+/// A bare directory was made on this machine.
+fn host() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname").map_or(String::new(), |h| h.trim().into())
+}
+
+/// `2026-11-24T22:15:00Z` for nanoseconds since 1970 (proleptic Gregorian; H. Hinnant,
+/// "chrono-Compatible Low-Level Date Algorithms", `civil_from_days`).
+fn rfc3339(ns: u64) -> String {
+    let seconds = ns / 1_000_000_000;
+    let days = (seconds / 86_400) as i64 + 719_468;
+    let era = days / 146_097;
+    let day_of_era = days % 146_097;
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
+fn processes(model: &Model) -> Vec<Process> {
+    let mut rows: Vec<(&Image, &Life)> = model.images.iter().zip(&model.lives).collect();
+    rows.retain(|(image, _)| image.pid != 0);
+    rows.sort_by_key(|(image, life)| (life.started_ns, image.pid, image.image));
+    let one = |(image, life): (&Image, &Life)| Process {
+        pid: image.pid,
+        parent: image.parent_pid,
+        image: image.image,
+        service: image.service.clone(),
+        exe: image.exe.clone(),
+        args: image.args.clone(),
+        started_s: seconds(life.started_ns),
+        ended_s: life.ended_ns.map(seconds),
+        end: life.ending.text(),
+        not_visible: image.not_visible.clone(),
+    };
+    rows.into_iter().map(one).collect()
+}
+
+fn kind_totals(model: &Model, of: &KindStats) -> KindTotals {
+    let bytes = model.kind_names.has_bytes(of.kind).then(|| {
+        // Poisson sampling: the variance of a sum of weights is about the sum of weight × (weight − 1),
+        // here in blocks of the mean size.
+        let mean = of.live_bytes as f64 / of.live_weight.max(1.0);
+        let live = model.live.iter().filter(|live| live.kind == of.kind);
+        let variance: f64 = live.map(|live| live.weight * (live.weight - 1.0)).sum();
+        Bytes {
+            acquired: of.acquired_bytes,
+            live: of.live_bytes,
+            peak: of.peak_bytes,
+            standard_error: (mean * variance.max(0.0).sqrt()).round(),
+        }
+    });
+    KindTotals {
+        kind: model.kind_names.name(of.kind).to_owned(),
+        acquired: of.acquired,
+        released: of.released,
+        live: of.live(),
+        peak: of.peak,
+        failed: of.failed.clone(),
+        lifetime_s: of.lifetimes.clone(),
+        bytes,
+        series: of.series.clone(),
+    }
+}
+
+fn overhead(trace: &Trace, model: &Model) -> Overhead {
+    let own = model.images.iter().map(|image| trace.clock.span_ns(image.own_ticks) as f64);
+    let own: f64 = own.sum();
+    let cpu = trace.regions.iter().filter_map(|region| region.facts.as_ref());
+    let cpu: f64 = cpu.map(|facts| facts.last.cpu_ticks as f64 / USER_HZ * 1e9).sum();
+    let regions: u64 = model.images.iter().map(|image| image.region_bytes).sum();
+    let steps = model.steps.iter().map(|step| Step {
+        at_s: seconds(step.at_ns),
+        kind: model.kind_names.name(step.kind).to_owned(),
+        to: format!("level {}", step.level),
+        why: format!("reason {}: {}", step.reason, step.value),
+    });
+    Overhead {
+        cpu_share: if cpu > 0.0 { (own / cpu).min(1.0) } else { 0.0 },
+        ns_per_event: if model.events > 0 { own / model.events as f64 } else { 0.0 },
+        bytes: trace.bytes.max(regions),
+        steps: steps.collect(),
+    }
+}
+
+fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<Diagnostic> {
+    let mut out = Vec::new();
+    let mut say = |level: &str, text: String| {
+        let one = Diagnostic { level: level.to_owned(), text };
+        // Many processes of one service have one thing to say.
+        if !out.contains(&one) {
+            out.push(one);
+        }
+    };
+    for problem in &trace.problems {
+        say("warning", problem.clone());
+    }
+    let collector = trace.manifest.as_ref().map(|manifest| &manifest.collector);
+    for problem in collector.iter().flat_map(|collector| &collector.problems) {
+        say("warning", problem.clone());
+    }
+    if let Some(stopped) = collector.and_then(|collector| collector.stopped.as_ref()) {
+        say("warning", format!("the collector stopped before the end: {stopped}"));
+    }
+    if damage > 0 {
+        say("warning", format!("{damage} damaged pieces of the history were passed over"));
+    }
+    if unknown > 0 {
+        say("info", format!("{unknown} events are of kinds that this version does not know"));
+    }
+    let mut lost = crate::model::image::Losses::default();
+    for image in model.images {
+        for text in &image.diagnostics {
+            say("warning", text.clone());
+        }
+        lost.acquisitions = lost.acquisitions.saturating_add(image.losses.acquisitions);
+        lost.releases = lost.releases.saturating_add(image.losses.releases);
+        lost.untracked = lost.untracked.saturating_add(image.losses.untracked);
+        lost.unseen = lost.unseen.saturating_add(image.losses.unseen);
+        lost.overwritten_chunks =
+            lost.overwritten_chunks.saturating_add(image.losses.overwritten_chunks);
+    }
+    let events = lost.acquisitions.saturating_add(lost.releases);
+    if events > 0 || lost.overwritten_chunks > 0 {
+        let text = format!(
+            "{events} events and {} pieces of history were lost: totals and what is open are exact, \
+             lifetimes and times are of what was kept",
+            lost.overwritten_chunks
+        );
+        say("warning", text);
+    }
+    if lost.untracked > 0 {
+        say("warning", format!("{} resources found a full table: not tracked", lost.untracked));
+    }
+    if lost.unseen > 0 {
+        say("info", format!("{} events could not be seen (vfork children, start-up)", lost.unseen));
+    }
+    if model.closed.dropped() > 0 {
+        let text = format!("{} lifetimes found no room on disk", model.closed.dropped());
+        say("warning", text);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_the_standard_says() {
+        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
+        assert_eq!(rfc3339(951_782_400_000_000_000), "2000-02-29T00:00:00Z");
+        assert_eq!(rfc3339(1_795_558_687_000_000_000), "2026-11-24T22:18:07Z");
+    }
+
+    #[test]
+    fn what_is_no_trace_is_one_error_of_bad_input() {
+        for path in ["/nonexistent/trace", "/dev/null", "/proc/self"] {
+            let error = analyze(Path::new(path), &Options::default()).unwrap_err();
+            assert_eq!(error.exit_code(), crate::error::EXIT_BAD_INPUT, "{path}: {error}");
+        }
+    }
+}

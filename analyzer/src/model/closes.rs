@@ -1,0 +1,178 @@
+//! Closes that do not fit the lifecycle of the descriptor, and which of them healthy programs make.
+//!
+//! A close that fails with EBADF is only suspect where this image itself acquired and released that
+//! very lifetime of the number. Sites that sweep consecutive numbers (daemons, shells before exec)
+//! are told apart here; what remains is judged by the analyses.
+
+use resshim_format::record::FdHandle;
+
+use super::hash::WordMap;
+
+/// Consecutive numbers that make a sweep.
+pub const SWEEP: u32 = 8;
+/// Suspects that are kept apart for one image.
+const LIMIT: usize = 4096;
+
+/// A release by somebody.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Releaser {
+    /// Stack.
+    pub stack: u32,
+    /// Thread.
+    pub tid: u32,
+    /// Nanoseconds since the start of the trace.
+    pub at_ns: u64,
+}
+
+/// What is wrong with a close.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    /// The number's lifetime had been ended before.
+    Twice,
+    /// The descriptor belonged to a stream that was not closed with it.
+    UnderStream,
+}
+
+/// Closes of one pair of sites.
+#[derive(Clone, Debug)]
+pub struct CloseSuspect {
+    /// Index of the image.
+    pub image: u32,
+    /// What is wrong.
+    pub fault: Fault,
+    /// Site that acquired the descriptor, if it is known.
+    pub site: Option<u32>,
+    /// Number and lifetime of the first.
+    pub handle: FdHandle,
+    /// Who released it rightly (`Twice`), or 0.
+    pub before: Releaser,
+    /// Who closed it wrongly, the first time.
+    pub by: Releaser,
+    /// How often.
+    pub count: u64,
+    /// The process had a second thread then.
+    pub has_threads: bool,
+    /// A later `fclose` of the stream failed: proof that the stream was still in use.
+    pub is_confirmed: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Run {
+    last: u32,
+    count: u32,
+    closed_between: u32,
+    length: u32,
+    longest: u32,
+}
+
+/// Watches the closes of one image.
+#[derive(Debug, Default)]
+pub struct CloseWatch {
+    runs: WordMap<Run>,
+    suspects: Vec<CloseSuspect>,
+    by_pair: WordMap<usize>,
+    /// Suspects that were not kept.
+    pub dropped: u64,
+}
+
+impl CloseWatch {
+    /// A close of `number` that succeeded.
+    #[inline]
+    pub fn closed(&mut self, stack: u32, number: u32) {
+        let run = self.runs.entry(stack as u64).or_default();
+        run.closed_between = run.closed_between.saturating_add(1);
+        run.length = if number == run.last.wrapping_add(1) { run.length + 1 } else { 1 };
+        run.longest = run.longest.max(run.length);
+        run.last = number;
+    }
+
+    /// A close of `number` that failed for the `count`-th time at this site (not every one is told).
+    pub fn failed(&mut self, stack: u32, number: u32, count: u32) {
+        let run = self.runs.entry(stack as u64).or_default();
+        let calls = count.saturating_sub(run.count).saturating_add(run.closed_between).max(1);
+        let step = number.wrapping_sub(run.last);
+        // As many calls as numbers: one each, in order.
+        run.length = match step {
+            1.. if step <= calls && step < 1 << 20 => run.length.saturating_add(step),
+            _ => 1,
+        };
+        run.longest = run.longest.max(run.length);
+        (run.last, run.count, run.closed_between) = (number, count, 0);
+    }
+
+    /// Adds a suspect, or counts it to the one of the same sites.
+    pub fn suspect(&mut self, suspect: CloseSuspect) {
+        let pair = (suspect.by.stack as u64) << 32 | suspect.before.stack as u64;
+        let pair = pair.rotate_left(suspect.fault as u32);
+        if let Some(known) = self.by_pair.get(&pair).and_then(|i| self.suspects.get_mut(*i)) {
+            known.count += suspect.count;
+            known.has_threads |= suspect.has_threads;
+            return;
+        }
+        if self.suspects.len() >= LIMIT {
+            self.dropped += 1;
+            return;
+        }
+        self.by_pair.insert(pair, self.suspects.len());
+        self.suspects.push(suspect);
+    }
+
+    /// An `fclose` failed because its descriptor was gone: whoever closed this number did wrong.
+    pub fn stream_lost(&mut self, number: u32) {
+        let under = |s: &&mut CloseSuspect| {
+            s.fault == Fault::UnderStream && s.handle.number == number && !s.is_confirmed
+        };
+        if let Some(suspect) = self.suspects.iter_mut().rev().find(under) {
+            suspect.is_confirmed = true;
+        }
+    }
+
+    /// The suspects, without those of sites that sweep.
+    pub fn into_suspects(self) -> Vec<CloseSuspect> {
+        let sweeps =
+            |stack: u32| self.runs.get(&(stack as u64)).is_some_and(|run| run.longest >= SWEEP);
+        self.suspects.into_iter().filter(|suspect| !sweeps(suspect.by.stack)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn twice(stack: u32) -> CloseSuspect {
+        CloseSuspect {
+            image: 0,
+            fault: Fault::Twice,
+            site: None,
+            handle: FdHandle { number: 5, generation: 1 },
+            before: Releaser { stack: 1, tid: 1, at_ns: 1 },
+            by: Releaser { stack, tid: 1, at_ns: 2 },
+            count: 1,
+            has_threads: false,
+            is_confirmed: false,
+        }
+    }
+
+    #[test]
+    fn a_daemon_that_sweeps_is_no_suspect_although_only_powers_of_two_are_told() {
+        let mut watch = CloseWatch::default();
+        watch.closed(9, 3);
+        for count in [1_u32, 2, 4, 8, 16, 512] {
+            watch.failed(9, 3 + count, count);
+            watch.suspect(twice(9));
+        }
+        assert!(watch.into_suspects().is_empty());
+    }
+
+    #[test]
+    fn the_same_pair_of_sites_is_one_suspect() {
+        let mut watch = CloseWatch::default();
+        for count in 1..=3 {
+            watch.failed(9, 5, count);
+            watch.suspect(twice(9));
+        }
+        watch.suspect(twice(8));
+        let suspects = watch.into_suspects();
+        assert_eq!(suspects.iter().map(|s| s.count).collect::<Vec<_>>(), [3, 1]);
+    }
+}
