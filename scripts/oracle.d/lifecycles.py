@@ -50,6 +50,7 @@ class Descriptor:
 class Process:
     def __init__(self, pid, descriptors, before_exec=False):
         self.pid, self.descriptors, self.before_exec = pid, descriptors, before_exec
+        self.has_events = False
 
 
 class Origin:

@@ -11,6 +11,7 @@
 //! * `libc` has the compiler hold the prototype against the `libc` crate's; `own` is for names that
 //!   crate lacks (a C program of the tests holds them against glibc's headers).
 //! * `before(inside) expression` runs ahead of the real call; its value is what `after` gets as third name.
+//! * `skip(result) expression`: where it is true, `after` is not run and the shim not even entered.
 //! * The real call happens exactly once, between them, with nothing of ours alive.
 //!
 //! Hooks are `extern "C-unwind"`: a thread that is cancelled or throws in the real call unwinds
@@ -35,6 +36,7 @@ macro_rules! hooks {
         $(#[$meta:meta])*
         fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty; $check:ident;
             $(before($bi:ident) $before:expr;)?
+            $(skip($si:ident) $skip:expr;)?
             after($inside:ident, $result:ident $(, $token:ident)?) $after:expr;
     )*
     $(by_hand: $($hand:ident),* $(,)?;)?
@@ -73,7 +75,8 @@ macro_rules! hooks {
                     let real: unsafe extern "C-unwind" fn($($ty),*) -> $ret = core::mem::transmute(real::$name.get());
                     real($($arg),*)
                 };
-                if let Some($inside) = $crate::emit::enter(at) {
+                let skip = false $(|| { let $si = $result; $skip })?;
+                if !skip && let Some($inside) = $crate::emit::enter(at) {
                     $(let $token = token;)?
                     // SAFETY: pointers of the caller are read only where the real call accepted them.
                     #[allow(unused_unsafe, reason = "some rows read no pointer")]

@@ -19,9 +19,11 @@ type SpawnAttributes = *const libc::posix_spawnattr_t;
 hooks! {
     fn fork() -> pid_t; libc;
         before(inside) children::forking(inside);
+        skip(pid) pid == 0;
         after(inside, pid, sequence) forked(&inside, Op::Fork, pid, sequence);
     fn _Fork() -> pid_t; own;
         before(inside) children::forking(inside);
+        skip(pid) pid == 0;
         after(inside, pid, sequence) forked(&inside, Op::Fork, pid, sequence);
     fn posix_spawn(pid: *mut pid_t, path: *const c_char, actions: SpawnActions, attributes: SpawnAttributes, argv: *const *mut c_char, envp: *const *mut c_char) -> c_int; libc;
         before(inside) children::forking(inside);
@@ -65,11 +67,9 @@ hooks! {
     by_hand: vfork, execl, execlp, execle, _exit, _Exit, quick_exit, abort;
 }
 
+/// In the parent alone: the child has nothing to tell yet, and entering would make its region.
 fn forked(inside: &Inside, op: Op, pid: pid_t, sequence: Option<u32>) {
-    // In the child there is nothing to tell yet.
-    if pid != 0 {
-        children::forked(inside, op, pid, sequence.unwrap_or(0));
-    }
+    children::forked(inside, op, pid, sequence.unwrap_or(0));
 }
 
 /// # Safety
