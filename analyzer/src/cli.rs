@@ -36,6 +36,8 @@ pub enum Command {
     Env(Env),
     /// Remove old traces and what dead processes left behind.
     Gc(Gc),
+    /// Show lifecycles and findings of a trace.
+    Report(Report),
     /// Print the JSON Schema of the report, or the table of operations.
     Schema(Schema),
 }
@@ -185,9 +187,9 @@ pub struct Report {
     /// Traces: what `run` or `record` wrote, or a directory of the bare shim [default: the newest].
     #[arg(value_name = "TRACE")]
     pub traces: Vec<PathBuf>,
-    /// Only these processes.
-    #[arg(long, value_name = "PID", value_delimiter = ',')]
-    pub pid: Vec<u32>,
+    /// Only this process.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
     /// All findings, kinds and processes, not the first screen alone.
     #[arg(long)]
     pub all: bool,

@@ -5,8 +5,10 @@ pub mod env;
 pub mod failure;
 pub mod gc;
 pub mod library;
+pub mod newest;
 pub mod output;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod schema;
 pub mod traces;
@@ -20,6 +22,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Record(options) => record::run(options),
         Command::Env(_) => env::run(),
         Command::Gc(options) => gc::run(options),
+        Command::Report(options) => report::run(options),
         Command::Schema(options) => schema::run(options),
     }
 }

@@ -84,6 +84,14 @@ impl SourceLines {
         (!line.is_empty()).then(|| escape::source(line))
     }
 
+    /// The file's name as seen from the directory, where it is below it.
+    pub fn short(&self, file: &str) -> String {
+        match Path::new(file).strip_prefix(&self.root) {
+            Ok(below) if !self.root.as_os_str().is_empty() => below.to_string_lossy().into_owned(),
+            _ => file.to_owned(),
+        }
+    }
+
     fn read(&self, file: &Path) -> Option<Vec<u8>> {
         let directory = self.directory.as_ref()?;
         let ending = file.extension()?.to_str()?.to_ascii_lowercase();

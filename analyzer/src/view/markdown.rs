@@ -50,7 +50,8 @@ fn one(report: &Report, look: &Look, finding: &Finding, at: usize) -> String {
     let headline = text::headline(finding, report).join(", ");
     let mut out = format!("\n### {at}. {severity}: {}\n\n", markdown(&headline));
     if let Some(frame) = text::own_frame(&finding.site) {
-        out.push_str(&format!("- at {}", markdown_code(&text::place(frame, 200))));
+        let shown = crate::report::Frame { file: look.sources.short(&frame.file), ..frame.clone() };
+        out.push_str(&format!("- at {}", markdown_code(&text::place(&shown, 200))));
         if let Some(code) = look.sources.line(frame) {
             out.push_str(&format!(": {}", markdown_code(&code)));
         }

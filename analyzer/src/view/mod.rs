@@ -6,6 +6,7 @@
 
 pub mod json;
 pub mod markdown;
+pub mod progress;
 pub mod quantity;
 pub mod screen;
 pub mod table;
@@ -64,4 +65,11 @@ pub fn render(report: &Report, format: Format, look: &Look) -> anyhow::Result<St
         Format::Table if look.all => escape::guard_lines(&table::render(report, look)).into_owned(),
         Format::Table => escape::guard_lines(&screen::render(report, look)).into_owned(),
     })
+}
+
+/// Verdict and trace in two lines, for where nobody looks at a screen.
+pub fn two_lines(report: &Report) -> String {
+    let trace = text::shell_word(&report.trace.path);
+    let lines = format!("resshim: {}\nresshim: trace {trace}\n", text::verdict(report, 200));
+    escape::guard_lines(&lines).into_owned()
 }

@@ -125,7 +125,8 @@ fn line_of_code(
     site: &crate::report::Site,
     look: &Look,
 ) -> String {
-    let place = text::place(frame, look.columns.saturating_sub(width(lead) + 24).max(30));
+    let shown = crate::report::Frame { file: look.sources.short(&frame.file), ..frame.clone() };
+    let place = text::place(&shown, look.columns.saturating_sub(width(lead) + 24).max(30));
     let code = look.sources.line(frame);
     let aside = match (code, site.frames.first()) {
         (Some(code), _) => format!("  {code}"),

@@ -104,8 +104,17 @@ pub fn summary(report: &Report) -> Option<String> {
 
 fn is_partial(report: &Report) -> bool {
     report.trace.events_lost > 0
-        || !report.trace.complete
+        || open_ended(report) > 0
         || report.processes.iter().any(|process| !process.not_visible.is_empty())
+}
+
+/// Processes whose end is not in the trace.
+fn open_ended(report: &Report) -> u64 {
+    if report.trace.complete {
+        return 0;
+    }
+    let is_open = |end: &str| matches!(end, "running" | "unknown" | "");
+    report.processes.iter().filter(|process| is_open(&process.end)).count() as u64
 }
 
 /// The word of the contract.
@@ -284,8 +293,9 @@ pub fn unseen(report: &Report) -> Vec<String> {
         let times = if number > 1 { format!(" (in {number} images)") } else { String::new() };
         phrases.push(format!("{}{times}", visible(reason)));
     }
-    if !report.trace.complete {
-        phrases.push("the end of the trace".into());
+    let open_ended = open_ended(report);
+    if open_ended > 0 {
+        phrases.push(format!("the end of {}", plural(open_ended, "process", "processes")));
     }
     for diagnostic in report.diagnostics.iter().filter(|diagnostic| diagnostic.level != "info") {
         phrases.push(visible(&diagnostic.text).into_owned());
