@@ -16,6 +16,7 @@
 //! | [`analysis`] | from the model to findings, one file a rule |
 //! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
 //! | [`view`] | a report on a terminal, as JSON, as markdown |
+//! | [`symbols`] | names of call sites, their ids, source lines: the only reader of binaries |
 //! | [`error`] | what ends a command, and its exit code |
 
 pub mod analysis;

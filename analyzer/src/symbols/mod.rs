@@ -8,6 +8,7 @@
 //! What perf maps of just-in-time compilers know belongs into `frames_at`, where no module holds an
 //! address.
 
+mod demangle;
 mod elf;
 pub mod file;
 pub mod normalise;

@@ -5,25 +5,25 @@
 //! names, so it only ever gets descriptors of files that [`super::file`] opened, and no debug
 //! directories of its own.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
 
+use super::demangle::{MAX_NAME, demangle};
 use super::elf::{self, Elf};
 use super::file::{self, MAX_BYTES, Opened, Refusal};
 use crate::source::frame::crc32_continued;
 
 /// Most bytes that compressed sections of a file may expand to.
 const MAX_EXPANDED_BYTES: u64 = 4 << 30;
-/// Longest function or file name that is kept.
-const MAX_NAME: usize = 16 << 10;
 /// Offsets that one question to blazesym holds.
 const BATCH: usize = 4096;
 
@@ -107,6 +107,7 @@ impl Binary {
         files.push(opened);
         let symbolizer = Symbolizer::builder()
             .enable_auto_reload(false)
+            .enable_demangling(false)
             .set_debug_dirs(Some::<[&Path; 0]>([]))
             .build();
         Ok(Binary { _files: files, sources, symbolizer })
@@ -166,18 +167,36 @@ impl Binary {
         let source_of = Source::Elf(source.clone());
         // Debug information is hostile input too, and a panic in its parser is no reason for the
         // report to end.
-        let answer = catch_unwind(AssertUnwindSafe(|| {
-            self.symbolizer.symbolize(&source_of, Input::VirtOffset(offsets))
-        }));
+        let answer = quietly(|| self.symbolizer.symbolize(&source_of, Input::VirtOffset(offsets)));
         match answer {
-            Ok(Ok(symbols)) => symbols.iter().map(names_of).collect(),
+            Some(Ok(symbols)) => symbols.iter().map(names_of).collect(),
             // One damaged unit must not take the names of all others with it.
-            Ok(Err(_)) if offsets.len() > 1 => {
+            Some(Err(_)) if offsets.len() > 1 => {
                 offsets.iter().flat_map(|offset| self.symbolize(source, &[*offset])).collect()
             }
             _ => vec![Vec::new(); offsets.len()],
         }
     }
+}
+
+/// What `work` returns; `None` if it panicked, of which nothing is printed.
+fn quietly<T>(work: impl FnOnce() -> T) -> Option<T> {
+    thread_local! {
+        static QUIET: Cell<bool> = const { Cell::new(false) };
+    }
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let others = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !QUIET.get() {
+                others(info);
+            }
+        }));
+    });
+    QUIET.set(true);
+    let result = catch_unwind(AssertUnwindSafe(work));
+    QUIET.set(false);
+    result.ok()
 }
 
 /// Whether a name is C++'s, from debug information that left out what it belongs to.
@@ -308,7 +327,7 @@ fn names_of(symbol: &Symbolized) -> Vec<Name> {
 fn name_of(function: &str, code: Option<&CodeInfo>) -> Name {
     let file = code.map(|code| code.to_path());
     Name {
-        function: cut(function),
+        function: Arc::from(demangle(function)),
         file: cut(&file.as_ref().map_or(OsStr::new("").to_string_lossy(), |f| f.to_string_lossy())),
         line: code.and_then(|code| code.line).unwrap_or(0),
     }
@@ -324,4 +343,35 @@ pub fn absolute(path: &Path, cwd: &Path) -> PathBuf {
     // The kernel's mark of an unlinked executable is no part of its name.
     let bytes = bytes.strip_suffix(b" (deleted)").unwrap_or(bytes);
     cwd.join(OsStr::from_bytes(bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_parser_is_no_answer() {
+        assert_eq!(quietly(|| 1), Some(1));
+        assert_eq!(quietly(|| -> u8 { panic!("as a parser would") }), None);
+        assert_eq!(quietly(|| 2), Some(2));
+    }
+
+    #[test]
+    fn paths_of_a_trace_are_from_where_the_process_began() {
+        let made = |path| absolute(Path::new(path), Path::new("/srv/app"));
+        assert_eq!(made("/bin/x"), Path::new("/bin/x"));
+        assert_eq!(made("./lib/x.so"), Path::new("/srv/app/./lib/x.so"));
+        assert_eq!(made("/bin/x (deleted)"), Path::new("/bin/x"));
+    }
+
+    #[test]
+    fn names_that_need_the_symbol_table_are_told() {
+        let name = |function: &str, file: &str| {
+            is_short_cpp(&Name { function: function.into(), file: file.into(), line: 1 })
+        };
+        assert!(name("each", "/src/a.cc") && name("operator()", "/src/a.cc"));
+        assert!(name("_M_invoke", "/usr/include/c++/12/bits/std_function.h"));
+        assert!(!name("each(int)", "/src/a.cc") && !name("a::each", "/src/a.cc"));
+        assert!(!name("each", "/src/a.c") && !name("each", ""));
+    }
 }
