@@ -29,6 +29,7 @@ const OFF: u32 = 3;
 static STATE: AtomicU32 = AtomicU32::new(NOT_STARTED);
 static INCARNATIONS: AtomicU32 = AtomicU32::new(0);
 static IMAGE_PID: AtomicU32 = AtomicU32::new(0);
+static IMAGE_EUID: AtomicU32 = AtomicU32::new(0);
 static IMAGE_REGION: AtomicU64 = AtomicU64::new(0);
 static PARENT_REGION: AtomicU64 = AtomicU64::new(0);
 static PARENT_FORK: AtomicU32 = AtomicU32::new(0);
@@ -102,6 +103,7 @@ fn start() -> bool {
     HEAP_IS_OURS.store(u32::from(hooks::heap::is_ours()), Ordering::Relaxed);
     let pid = sys::pid();
     IMAGE_PID.store(pid, Ordering::Relaxed);
+    IMAGE_EUID.store(sys::euid(), Ordering::Relaxed);
     let id = hash(random ^ sys::counter() ^ (pid as u64) << 32).max(1);
     IMAGE_REGION.store(id, Ordering::Relaxed);
     register_exit();
@@ -295,8 +297,9 @@ pub fn append_index(event: IndexEvent, region: u64, status: u32) {
 }
 
 fn append_end(event: IndexEvent, region: u64, end: End, status: u32) {
-    // The row would raise SIGXFSZ where files may not grow.
-    if sys::file_size_limit() < 64 << 20 {
+    // The row would raise SIGXFSZ where files may not grow; and a process that has become another
+    // user would begin a directory of its own, where nobody looks for the end of this image.
+    if sys::file_size_limit() < 64 << 20 || sys::euid() != IMAGE_EUID.load(Ordering::Relaxed) {
         return;
     }
     let Some(directory) = directory() else { return };
