@@ -158,6 +158,8 @@ ops! {
     130 ThreadEnd "thread-end" Thread State;
     131 PthreadJoin "pthread_join" Thread Release;
     132 PthreadDetach "pthread_detach" Thread State;
+    /// The creation of this handle, written before the call, did not happen: `[handle]`.
+    133 ThreadNotCreated "pthread_create failed" Thread State;
 
     // Processes: 144-175.
     144 Fork "fork" Process Fork;

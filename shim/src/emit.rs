@@ -126,7 +126,14 @@ impl Inside {
         } else {
             // SAFETY: `busy` is 1: no other frame of this thread writes through the cursor.
             let cursor = unsafe { &mut (*self.tls).cursor };
-            cursor.push(&ring, &self.region, moment, tid, event)
+            let before = cursor.is_placed();
+            let written = cursor.push(&ring, &self.region, moment, tid, event);
+            match (before, cursor.is_placed()) {
+                (false, true) => PRIVATE.owners.fetch_add(1, Ordering::Relaxed),
+                (true, false) => PRIVATE.owners.fetch_sub(1, Ordering::Relaxed),
+                _ => 0,
+            };
+            written
         };
         if written.is_err() {
             let header = self.region.header();
@@ -149,11 +156,7 @@ impl Inside {
             return false;
         }
         let limit = PRIVATE.chunk_limit.load(Ordering::Relaxed);
-        if PRIVATE.owners.load(Ordering::Relaxed) >= limit / 2 {
-            return true;
-        }
-        PRIVATE.owners.fetch_add(1, Ordering::Relaxed);
-        false
+        PRIVATE.owners.load(Ordering::Relaxed) >= limit / 2
     }
 }
 

@@ -53,6 +53,13 @@ pub fn acquired(region: Region, site: u32, now: u64, count: u64, bytes: u64) {
     flow(row, now, count, measure);
 }
 
+/// An acquisition that was counted before its call did not happen.
+pub fn taken_back(region: Region, site: u32) {
+    if let Some(row) = row(region, site) {
+        row.acquired.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Counts a release; `lived` in ticks.
 pub fn released(region: Region, site: u32, now: u64, count: u64, bytes: u64, lived: u64) {
     let Some(row) = row(region, site) else { return };

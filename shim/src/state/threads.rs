@@ -57,9 +57,9 @@ pub fn created(inside: &Inside, handle: ThreadHandle, pthread: u64, detached: bo
         let site = row.site.load(Ordering::Relaxed);
         row.state.store(RowState::Free.word(handle.generation), Ordering::Release);
         PRIVATE.free_threads.give(handle.number);
-        sites::released(inside.region, site, inside.now, 1, 0, 0);
-        // It never was: the acquisition that was written is taken back, and the failure is told.
-        inside.write(Op::PthreadJoin, 0, &[handle.pack(), 2], &[]);
+        // It never was: what was written before the call is taken back, and the failure is told.
+        sites::taken_back(inside.region, site);
+        inside.write(Op::ThreadNotCreated, 0, &[handle.pack()], &[]);
         failures::failed_with(inside, error, Op::PthreadCreate, Kind::Thread, [0, 0], &[]);
         return;
     }
