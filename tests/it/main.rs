@@ -1,6 +1,9 @@
 //! The integration tests: one binary, one module a subject.
 
 mod harness;
+mod kill;
+mod places;
+mod records;
 mod rows;
 mod symbols;
 mod symbols_of_so;

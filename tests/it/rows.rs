@@ -40,28 +40,31 @@ fn hostile_programs_behave_the_same_traced() {
     });
 }
 
-/// Runs it untraced, preloaded and under `run`, each in a fresh directory.
+/// Ways to run it that must all give the same: how, and with which profile.
+const TRACED: [(Mode, &str); 3] =
+    [(Mode::Preloaded, "default"), (Mode::Preloaded, "full"), (Mode::UnderRun, "default")];
+
+/// Runs it untraced and traced, each time in a fresh directory.
 fn same_in_all_modes(program: &Program) -> Result<(), String> {
-    let untraced = outcome(program, Mode::Untraced);
+    let untraced = outcome(program, Mode::Untraced, "default");
     if untraced.ending == Ending::TimedOut {
         return Err(format!("{}: hangs without the shim", program.name));
     }
     let mut complaints = String::new();
-    let preloaded = outcome(program, Mode::Preloaded);
-    if let Some(difference) = preloaded.difference(&untraced) {
-        complaints += &format!("{} preloaded:\n{difference}", program.name);
-    }
-    if !artifacts::cli_has("run") {
-        return if complaints.is_empty() { Ok(()) } else { Err(complaints) };
-    }
-    let under_run = outcome(program, Mode::UnderRun);
-    if let Some(difference) = under_run.difference(&untraced.as_shell_sees()) {
-        complaints += &format!("{} under run:\n{difference}", program.name);
+    for (mode, profile) in TRACED {
+        let expected = match mode {
+            Mode::UnderRun => untraced.clone().as_shell_sees(),
+            Mode::Untraced | Mode::Preloaded => untraced.clone(),
+        };
+        if let Some(difference) = outcome(program, mode, profile).difference(&expected) {
+            let name = &program.name;
+            complaints += &format!("{name} {mode:?}, profile {profile}:\n{difference}");
+        }
     }
     if complaints.is_empty() { Ok(()) } else { Err(complaints) }
 }
 
-fn outcome(program: &Program, mode: Mode) -> Outcome {
+fn outcome(program: &Program, mode: Mode, profile: &str) -> Outcome {
     let directory = Scratch::new(&program.name);
     let out = match mode {
         Mode::Preloaded => Scratch::for_regions(&program.name),
@@ -69,5 +72,8 @@ fn outcome(program: &Program, mode: Mode) -> Outcome {
     };
     let trace = out.path().join("trace");
     let place = if mode == Mode::UnderRun { &trace } else { out.path() };
-    Launch::of(program).directory(directory.path()).run_as(mode, place)
+    Launch::of(program)
+        .directory(directory.path())
+        .env("RESSHIM_PROFILE", profile)
+        .run_as(mode, place)
 }

@@ -38,16 +38,6 @@ pub fn cli() -> &'static Path {
     CLI.get_or_init(|| find("RESSHIM_BIN", "resshim", "resshim.d"))
 }
 
-/// Whether the `resshim` of this build has this command.
-pub fn cli_has(verb: &str) -> bool {
-    static HELP: OnceLock<String> = OnceLock::new();
-    let help = HELP.get_or_init(|| {
-        let output = std::process::Command::new(cli()).arg("--help").output();
-        String::from_utf8_lossy(&output.expect("resshim --help").stdout).into_owned()
-    });
-    help.lines().any(|line| line.split_whitespace().next() == Some(verb))
-}
-
 fn find(variable: &str, file: &str, dep_info: &str) -> PathBuf {
     if let Some(path) = std::env::var_os(variable) {
         let path = PathBuf::from(path);

@@ -8,6 +8,7 @@
 //! * [`elf`]: exports, imports and version needs of a shared object;
 //! * [`hook_table`]: which symbols the shim hooks;
 //! * [`expect`]: stored outputs, rewritten with `UPDATE=1`;
+//! * [`trace`]: what the shim left behind;
 //! * [`parallel`]: runs many small cases of one test at a time.
 //!
 //! It must not know what the shim does: a test states that, not the harness.
@@ -20,3 +21,4 @@ pub mod launch;
 pub mod parallel;
 pub mod program;
 pub mod scratch;
+pub mod trace;
