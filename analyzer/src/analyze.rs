@@ -138,6 +138,14 @@ fn images(trace: &Trace, options: &Options) -> Vec<Image> {
         let asked = is_asked(region.state.header.pid);
         images.push(if asked { Image::of(region) } else { Image::default() });
     }
+    // A child of a parent that is gone has another one by the time that its region is made.
+    let pids: HashMap<u64, u32> =
+        trace.regions.iter().map(|r| (r.state.header.region_id, r.state.header.pid)).collect();
+    for image in &mut images {
+        if let Some(pid) = pids.get(&image.parent_region) {
+            image.parent_pid = *pid;
+        }
+    }
     let known: HashSet<u64> = images.iter().map(|image| image.region).collect();
     // The end of an image without a region names none.
     let mut ends: HashMap<(u32, u64), Vec<_>> = HashMap::new();
@@ -291,12 +299,12 @@ fn kind_totals(model: &Model, of: &KindStats) -> KindTotals {
         // here in blocks of the mean size.
         let mean = of.live_bytes as f64 / of.live_weight.max(1.0);
         let live = model.live.iter().filter(|live| live.kind == of.kind);
-        let variance: f64 = live.map(|live| live.weight * (live.weight - 1.0)).sum();
+        let variance = live.fold(0.0, |sum, live| sum + live.weight * (live.weight - 1.0));
         Bytes {
             acquired: of.acquired_bytes,
             live: of.live_bytes,
             peak: of.peak_bytes,
-            standard_error: (mean * variance.max(0.0).sqrt()).round(),
+            standard_error: (mean * f64::max(variance, 0.0).sqrt()).round(),
         }
     });
     KindTotals {

@@ -325,7 +325,7 @@ pub const STACK_NO_UNWIND_DATA: u32 = 1 << 18;
 #[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C, align(64))]
 pub struct FailureRow {
-    /// `op:16 | errno:16 | stack:32`, 0 = free row.
+    /// `op:16 | errno:16 | stack:32`, the operation in the highest bits; 0 = free row.
     pub key: AtomicU64,
     /// How often.
     pub count: AtomicU64,

@@ -1,7 +1,7 @@
 //! `bad-close`: a descriptor is closed that belongs to a stream (`FILE`, `DIR`).
 //!
 //! The stream still has the number: its own close fails later, or hits what was opened in between.
-//! Proven where a later `fclose` failed; else only possible, since a program may abandon a stream on
+//! Proven where the stream was closed too, later; else only possible, since a program may abandon a stream on
 //! purpose. Not in a fork child before exec, and not by sites that sweep.
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ fn draft(model: &Model, close: &CloseSuspect) -> Draft {
         }],
         evidence: BTreeMap::from([
             ("since_s".to_owned(), json!(seconds(close.by.at_ns))),
-            ("stream_close_failed".to_owned(), json!(close.is_confirmed)),
+            ("stream_closed_later".to_owned(), json!(close.is_confirmed)),
         ]),
         others: others.into_iter().collect(),
     }

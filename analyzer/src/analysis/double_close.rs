@@ -3,7 +3,8 @@
 //! Healthy programs close wrongly: shells before an exec, daemons that sweep. A finding only where
 //! this image acquired and released that very lifetime of the number, and either two sites are
 //! involved or another thread could have got the number in between; sites that sweep were taken out
-//! by the model. In a fork child that goes on to exec nothing can be hurt: for information.
+//! by the model. In a fork child that goes on to exec nothing can be hurt, and a shell of one thread
+//! closes the pipe ends that its children share more than once to be safe: for information.
 
 use std::collections::BTreeMap;
 
@@ -39,6 +40,12 @@ impl Analysis for DoubleClose {
 
     fn advice(&self, _: &Draft, words: &Words) -> String {
         let first = words.other("closed_before_at").unwrap_or("the other place");
+        if first == words.place {
+            return format!(
+                "Close the descriptor once in {first}, and set the variable to -1 there. When another \
+                 thread opens something in between, the second close hits that."
+            );
+        }
         format!(
             "Let one of {first} and {} own the descriptor, and set the variable to -1 where it is \
              closed. When another thread opens something in between, the second close hits that.",
@@ -61,7 +68,8 @@ fn draft(model: &Model, close: &CloseSuspect) -> Draft {
         ("has_threads".to_owned(), json!(close.has_threads)),
         ("threads".to_owned(), json!([close.before.tid, close.by.tid])),
     ]);
-    let (verdict, severity) = match (is_before_exec, close.has_threads) {
+    let is_harmless = is_before_exec || (close.has_forked && !close.has_threads);
+    let (verdict, severity) = match (is_harmless, close.has_threads) {
         (true, _) => (Verdict::Possible, Severity::Info),
         (false, true) => (Verdict::Probable, Severity::Error),
         (false, false) => (Verdict::Probable, Severity::Warning),

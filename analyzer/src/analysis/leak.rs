@@ -101,6 +101,10 @@ impl Analysis for Leak {
             _ => "close",
         };
         match words.other("released_at") {
+            Some(sibling) if sibling == place => format!(
+                "{place} releases most of what it acquires itself: find the path on which it does \
+                 not (an early return, an error, a timeout) and {verb} there too."
+            ),
             Some(sibling) => format!(
                 "{place} hands out others that {sibling} releases: find the path on which that is \
                  not reached (an early return, an error, a timeout) and {verb} there too."

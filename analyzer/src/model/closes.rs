@@ -52,7 +52,11 @@ pub struct CloseSuspect {
     pub count: u64,
     /// The process had a second thread then.
     pub has_threads: bool,
-    /// A later `fclose` of the stream failed: proof that the stream was still in use.
+    /// It made children while it had the descriptor: ends of pipes are closed twice to be safe.
+    pub has_forked: bool,
+    /// Address of the stream (`UnderStream`), 0 = not known.
+    pub stream: u64,
+    /// The stream itself was closed later: proof that it was still in use.
     pub is_confirmed: bool,
 }
 
@@ -107,6 +111,8 @@ impl CloseWatch {
         if let Some(known) = self.by_pair.get(&pair).and_then(|i| self.suspects.get_mut(*i)) {
             known.count += suspect.count;
             known.has_threads |= suspect.has_threads;
+            known.has_forked &= suspect.has_forked;
+            known.stream = suspect.stream;
             return;
         }
         if self.suspects.len() >= LIMIT {
@@ -117,11 +123,9 @@ impl CloseWatch {
         self.suspects.push(suspect);
     }
 
-    /// An `fclose` failed because its descriptor was gone: whoever closed this number did wrong.
-    pub fn stream_lost(&mut self, number: u32) {
-        let under = |s: &&mut CloseSuspect| {
-            s.fault == Fault::UnderStream && s.handle.number == number && !s.is_confirmed
-        };
+    /// A stream was closed whose descriptor was not its own any more: whoever closed that did wrong.
+    pub fn stream_closed(&mut self, stream: u64) {
+        let under = |s: &&mut CloseSuspect| s.fault == Fault::UnderStream && s.stream == stream;
         if let Some(suspect) = self.suspects.iter_mut().rev().find(under) {
             suspect.is_confirmed = true;
         }
@@ -149,6 +153,8 @@ mod tests {
             by: Releaser { stack, tid: 1, at_ns: 2 },
             count: 1,
             has_threads: false,
+            has_forked: false,
+            stream: 0,
             is_confirmed: false,
         }
     }

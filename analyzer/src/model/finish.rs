@@ -203,8 +203,11 @@ impl<'a> Fold<'a> {
         });
         for (of, sample) in stats.iter_mut().zip(samples) {
             of.lifetimes = sample.lifetimes();
-            of.peak = of.peak.max(of.live());
-            of.peak_bytes = of.peak_bytes.max(of.live_bytes);
+            // What each image left may never have been live at one time.
+            if of.peak == 0 {
+                of.peak = of.live();
+                of.peak_bytes = of.live_bytes;
+            }
             of.series = of.flow.take().unwrap_or_default().series(end_ns, of.live());
         }
         stats.retain(|of| of.acquired > 0 || !of.failed.is_empty());

@@ -465,9 +465,9 @@ impl Plain for Failure {
     fn plain(_: u32, row: table::FailureRow) -> Option<Failure> {
         let key = row.key.into_inner();
         (key != 0).then(|| Failure {
-            op: op(key as u32 & 0xffff),
-            errno: (key >> 16) as u16,
-            stack: (key >> 32) as u32,
+            op: op((key >> 48) as u32),
+            errno: (key >> 32) as u16,
+            stack: key as u32,
             count: row.count.into_inner(),
             first: row.first.into_inner(),
             last: row.last.into_inner(),

@@ -107,11 +107,15 @@ impl Fold<'_> {
                 self.end(fd_begun(&before), event.at_ns, None);
             }
             self.anomalies.unmatched_releases += (handle.generation != 0) as u64;
+            if matches!(event.op, Op::Fclose | Op::Closedir | Op::Pclose) && event.word(2) != 0 {
+                self.folds[event.image].closes.stream_closed(event.word(2));
+            }
             return;
         }
         self.end(fd_begun(&before), event.at_ns, Some(event.stack));
         let fold = &mut self.folds[event.image];
-        let has_threads = fold.has_threads;
+        let (has_threads, stream) = (fold.has_threads, event.word(2));
+        let has_forked = fold.forked_ns > before.acquired_ns;
         let suspect = |fault, before_by, by| CloseSuspect {
             image: event.image as u32,
             fault,
@@ -121,6 +125,8 @@ impl Fold<'_> {
             by,
             count: 1,
             has_threads,
+            has_forked,
+            stream,
             is_confirmed: false,
         };
         let under_stream = before.has_stream || event.word(2) != 0;
@@ -151,8 +157,8 @@ impl Fold<'_> {
         let by = Releaser { stack: event.stack, tid: event.tid, at_ns: event.at_ns };
         let fold = &mut self.folds[event.image];
         fold.closes.failed(event.stack, handle.number, failure.count);
-        if matches!(op, Op::Fclose | Op::Closedir) {
-            fold.closes.stream_lost(handle.number);
+        if matches!(op, Op::Fclose | Op::Closedir | Op::Pclose) && event.word(3) != 0 {
+            fold.closes.stream_closed(event.word(3));
         }
         if handle.generation == 0 || op != Op::Close {
             return;
@@ -163,7 +169,7 @@ impl Fold<'_> {
         }
         match slot.state {
             SlotState::Released => {
-                let (released, site) = (slot.released, slot.site);
+                let (released, site, acquired_ns) = (slot.released, slot.site, slot.acquired_ns);
                 let has_threads = fold.has_threads;
                 fold.closes.suspect(CloseSuspect {
                     image: event.image as u32,
@@ -174,6 +180,8 @@ impl Fold<'_> {
                     by,
                     count: 1,
                     has_threads,
+                    has_forked: fold.forked_ns > acquired_ns,
+                    stream: 0,
                     is_confirmed: false,
                 });
             }

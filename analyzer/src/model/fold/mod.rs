@@ -91,6 +91,8 @@ pub(super) struct ImageFold {
     pub closes: CloseWatch,
     pub frees: FreeWatch,
     has_threads: bool,
+    /// When it last made a child, ns; 0 = never.
+    forked_ns: u64,
     fd_live: u64,
     pub fd_peak: u64,
     pub last_ns: u64,
@@ -333,6 +335,7 @@ impl<'a> Fold<'a> {
         match event.op.effect() {
             // `daemon`: the child goes on, the parent is gone.
             Effect::Fork if event.op != Op::Daemon => {
+                self.folds[event.image].forked_ns = event.at_ns;
                 let begun = self.begin(event, Kind::Process.into(), 1, 0);
                 if let Some(missed) = self.folds[event.image].children.insert(pid, begun) {
                     self.end(missed, event.at_ns, None);
