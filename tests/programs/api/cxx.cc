@@ -1,0 +1,7 @@
+#include "calls.h"
+
+int main()
+{
+    use_the_api();
+    return 0;
+}

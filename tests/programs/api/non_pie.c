@@ -1,0 +1,8 @@
+// build: -no-pie -fno-pie
+#include "calls.h"
+
+int main(void)
+{
+    use_the_api();
+    return 0;
+}
