@@ -32,12 +32,14 @@ pub enum Command {
     Run(Run),
     /// Collect from programs that were started with LD_PRELOAD, until interrupted.
     Record(Record),
+    /// Show lifecycles and findings of a trace.
+    Report(Report),
+    /// Say whether a program can be traced here, and what to do where it cannot.
+    Doctor(Doctor),
     /// Print the LD_PRELOAD line for a shell or a unit file.
     Env(Env),
     /// Remove old traces and what dead processes left behind.
     Gc(Gc),
-    /// Show lifecycles and findings of a trace.
-    Report(Report),
     /// Print the JSON Schema of the report, or the table of operations.
     Schema(Schema),
 }
