@@ -8,8 +8,12 @@ mod bad_close;
 mod double_close;
 mod double_free;
 pub mod growth;
+#[cfg(test)]
+mod hand_built;
 mod invalid_free;
 pub mod leak;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 

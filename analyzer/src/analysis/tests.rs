@@ -1,0 +1,261 @@
+//! The rules on stories: what each must find, and what healthy programs do that none may.
+
+use resshim_format::header::End;
+use resshim_format::op::{Kind, Op};
+use resshim_format::table::RowState;
+
+use super::hand_built::{Random, Story};
+use crate::report::{Finding, Severity, Verdict};
+
+/// Session starts and ends in time's order, `(start, end)` in milliseconds; `None` never ends.
+fn play(sessions: Vec<(u64, Option<u64>)>, until: u64) -> Story {
+    let mut steps: Vec<(u64, bool, usize)> = Vec::new();
+    for (index, (start, end)) in sessions.iter().enumerate() {
+        steps.push((*start, true, index));
+        steps.extend(end.filter(|end| *end < until).map(|end| (end, false, index)));
+    }
+    steps.sort_unstable();
+    let mut story = Story::new();
+    let mut numbers = vec![0; sessions.len()];
+    for (at, is_start, index) in steps.into_iter().filter(|step| step.0 < until) {
+        match is_start {
+            true => numbers[index] = story.open(at, 0, 10, Kind::Tcp),
+            false => story.close(at, 0, 1, 11, numbers[index]),
+        }
+    }
+    story.tell(until, 0, 1, Op::Phase, 0, &[]);
+    story
+}
+
+fn above_possible(findings: &[Finding]) -> Vec<&Finding> {
+    findings.iter().filter(|finding| finding.verdict > Verdict::Possible).collect()
+}
+
+#[test]
+fn a_handler_that_forgets_one_in_twenty_is_a_probable_leak() {
+    let mut random = Random(42);
+    for _ in 0..10 {
+        let sessions = (0..2000).map(|i| {
+            let lifetime = random.lognormal(20.0, 1.0) as u64 + 1;
+            let end = (random.unit() > 0.05).then_some(i * 30 + lifetime);
+            (i * 30, end)
+        });
+        let findings = play(sessions.collect(), 60_000).findings(false);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let leak = &findings[0];
+        assert_eq!((leak.rule.as_str(), leak.kind.as_str()), ("leak", "tcp"));
+        assert_eq!((leak.verdict, leak.severity), (Verdict::Probable, Severity::Error));
+        assert!((60..150).contains(&leak.count), "{}", leak.count);
+        assert!(leak.title.contains("f10") && leak.advice.contains("f11"), "{leak:?}");
+        assert_eq!(leak.evidence["released_at"][0]["frames"][0]["function"], "f11");
+        assert!(leak.evidence["growth_per_hour"].as_f64().unwrap() > 1000.0);
+        assert_eq!(leak.pids, [100]);
+    }
+}
+
+#[test]
+fn clean_lognormal_sessions_are_no_leak() {
+    let mut random = Random(7);
+    let mut seen = 0;
+    for run in 0..40 {
+        let median = if run % 2 == 0 { 3_000.0 } else { 100.0 };
+        let sessions =
+            (0..3000).map(|i| (i * 20, Some(i * 20 + 1 + random.lognormal(median, 1.5) as u64)));
+        let findings = play(sessions.collect(), 60_000).findings(false);
+        assert!(above_possible(&findings).is_empty(), "run {run}: {findings:?}");
+        seen += findings.len();
+    }
+    assert!(seen <= 4, "{seen} of 40 clean services are called possible leaks");
+}
+
+#[test]
+fn a_clean_morning_ramp_is_no_leak() {
+    let mut random = Random(9);
+    let mut seen = 0;
+    for run in 0..40 {
+        // More and more sessions begin, as the square root of time has it.
+        let sessions = (0..3000_u64).map(|i| {
+            let start = ((i as f64 / 3000.0).sqrt() * 60_000.0) as u64;
+            (start, Some(start + 1 + random.lognormal(2_000.0, 1.0) as u64))
+        });
+        let findings = play(sessions.collect(), 60_000).findings(false);
+        assert!(above_possible(&findings).is_empty(), "run {run}: {findings:?}");
+        seen += findings.len();
+    }
+    assert!(seen <= 4, "{seen} of 40 ramps are called possible leaks");
+}
+
+#[test]
+fn a_cache_that_fills_and_stays_is_no_leak() {
+    let sessions = (0..500_u64).map(|i| (i * i / 100, None)).filter(|(start, _)| *start < 2000);
+    assert!(play(sessions.collect(), 60_000).findings(false).is_empty());
+    // One that evicts its oldest: level from the hundredth on.
+    let sessions = (0..3000_u64).map(|i| (i * 20, Some((i + 100) * 20)));
+    assert!(play(sessions.collect(), 60_000).findings(false).is_empty());
+}
+
+#[test]
+fn what_only_grows_is_possible_and_no_more() {
+    let sessions = (0..200_u64).map(|i| (i * 300, None));
+    let findings = play(sessions.collect(), 60_000).findings(false);
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].verdict, findings[0].count), (Verdict::Possible, 200));
+    let short = (0..200_u64).map(|i| (i * 3, None));
+    assert!(play(short.collect(), 600).findings(false).is_empty(), "a short program tells nothing");
+}
+
+#[test]
+fn what_is_open_at_exit_is_a_leak_only_where_that_was_asked() {
+    let story = || {
+        let mut story = Story::new();
+        story.inherited(9);
+        story.inherited(1);
+        let number = story.open(1, 0, 10, Kind::File);
+        story.open(2, 0, 12, Kind::File);
+        story.close(3, 0, 1, 11, number);
+        story
+    };
+    let mut over = story();
+    over.end(10, 0, End::Exited);
+    assert!(over.findings(false).is_empty());
+    let mut over = story();
+    over.end(10, 0, End::Exited);
+    let findings = over.findings(true);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!((findings[0].verdict, findings[0].count), (Verdict::StillOpen, 1));
+    assert!(findings[0].title.contains("f12"));
+    assert!(story().findings(true).is_empty(), "it still runs");
+    let mut over = story();
+    over.end(10, 0, End::Exited);
+    let unjudged = over.model(super::leak::unjudged);
+    assert_eq!(unjudged.get("file"), Some(&1));
+}
+
+#[test]
+fn threads_that_nobody_joined_while_more_were_made_are_a_leak() {
+    let mut story = Story::new();
+    for i in 0..10 {
+        story.thread(i * 100, 20, Some(i * 100 + 10), RowState::Ended);
+    }
+    story.end(2000, 0, End::Exited);
+    let findings = story.findings(false);
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].kind.as_str(), findings[0].count), ("thread", 10));
+    assert_eq!(findings[0].verdict, Verdict::Probable);
+}
+
+#[test]
+fn a_pool_that_is_joined_last_and_detached_threads_are_no_leak() {
+    let mut story = Story::new();
+    for _ in 0..8 {
+        story.thread(1, 20, Some(500), RowState::Ended);
+        story.thread(2, 21, Some(10), RowState::Detached);
+    }
+    story.tell(510, 0, 1, Op::Phase, 0, &[]);
+    assert!(story.findings(false).is_empty());
+}
+
+#[test]
+fn a_second_close_by_another_site_is_told_at_the_culprit() {
+    let mut story = Story::new();
+    let number = story.open(1, 0, 10, Kind::Tcp);
+    story.close(2, 0, 1, 11, number);
+    story.close_again(3, 0, 1, 12, number, 1);
+    let findings = story.findings(false);
+    assert_eq!(findings.len(), 1);
+    let twice = &findings[0];
+    assert_eq!((twice.rule.as_str(), twice.verdict), ("double-close", Verdict::Probable));
+    assert!(twice.title.starts_with("f12") && twice.title.contains("f11"), "{}", twice.title);
+    assert_eq!(twice.evidence["acquired_at"][0]["frames"][0]["function"], "f10");
+    assert_eq!(twice.resources[0].handle, format!("fd:{number}"));
+}
+
+#[test]
+fn healthy_programs_close_wrongly_without_a_finding() {
+    // The same loop of one thread, numbers that were never open, a number of another lifetime.
+    let mut story = Story::new();
+    let number = story.open(1, 0, 10, Kind::File);
+    story.close(2, 0, 1, 11, number);
+    story.close_again(3, 0, 1, 11, number, 1);
+    story.close_again(4, 0, 1, 12, 77, 1);
+    assert!(story.findings(false).is_empty());
+    // A daemon sweeps from 3 on; some of the numbers had been open once.
+    let mut story = Story::new();
+    let numbers: Vec<u32> = (0..4).map(|_| story.open(1, 0, 10, Kind::File)).collect();
+    numbers.iter().for_each(|number| story.close(2, 0, 1, 11, *number));
+    for count in [1, 2, 4, 8, 16, 32, 1024] {
+        story.close_again(3, 0, 1, 12, 2 + count, count);
+    }
+    assert!(story.findings(false).is_empty());
+}
+
+#[test]
+fn a_shell_that_closes_pipe_ends_twice_is_for_information() {
+    let mut story = Story::new();
+    let number = story.open(1, 0, 10, Kind::Pipe);
+    story.tell(2, 0, 1, Op::Fork, 30, &[200, 1]);
+    story.close(3, 0, 1, 11, number);
+    story.close_again(4, 0, 1, 12, number, 1);
+    let findings = story.findings(false);
+    assert_eq!((findings[0].verdict, findings[0].severity), (Verdict::Possible, Severity::Info));
+    // With a second thread it is dangerous whatever was forked.
+    let mut story = Story::new();
+    story.thread(0, 20, None, RowState::Live);
+    let number = story.open(1, 0, 10, Kind::Pipe);
+    story.tell(2, 0, 1, Op::Fork, 30, &[200, 1]);
+    story.close(3, 0, 1, 11, number);
+    story.close_again(4, 0, 2, 11, number, 1);
+    let findings = story.findings(false);
+    assert_eq!((findings[0].verdict, findings[0].severity), (Verdict::Probable, Severity::Error));
+}
+
+#[test]
+fn closing_under_a_stream_is_proven_by_the_close_of_the_stream() {
+    for is_proven in [false, true] {
+        let mut story = Story::new();
+        let number = story.open(1, 0, 10, Kind::File);
+        story.fdopen(1, 0, number, 0x5000);
+        story.close(2, 0, 1, 11, number);
+        if is_proven {
+            story.tell(3, 0, 1, Op::Fclose, 12, &[number as u64, 0x5000]);
+        }
+        let findings = story.findings(false);
+        assert_eq!(findings.len(), 1);
+        let verdict = if is_proven { Verdict::Probable } else { Verdict::Possible };
+        assert_eq!((findings[0].rule.as_str(), findings[0].verdict), ("bad-close", verdict));
+    }
+}
+
+#[test]
+fn frees_are_judged_only_where_every_block_is_recorded() {
+    let story = |mean: u64| {
+        let mut story = Story::new();
+        story.change(0, |image| image.heap_mean = mean);
+        story.tell(1, 0, 1, Op::Malloc, 40, &[0x1000, 64]);
+        story.tell(1, 0, 1, Op::Malloc, 41, &[0x2000, 64]);
+        story.tell(2, 0, 1, Op::Free, 42, &[0x1000]);
+        story.tell(3, 0, 1, Op::Free, 43, &[0x1000]);
+        story.tell(4, 0, 1, Op::Free, 44, &[0x2010]);
+        story.tell(5, 0, 1, Op::Free, 44, &[0x9000]);
+        story
+    };
+    let findings = story(1).findings(false);
+    let found: Vec<(&str, &str)> =
+        findings.iter().map(|f| (f.rule.as_str(), f.site_id.as_str())).collect();
+    assert!(found.contains(&("double-free", "f43")) && found.contains(&("invalid-free", "f44")));
+    assert_eq!(findings.len(), 2);
+    assert!(story(512 << 10).findings(false).is_empty());
+}
+
+#[test]
+fn one_defect_in_many_workers_is_one_finding() {
+    let mut story = Story::new();
+    for _ in 0..3 {
+        let image = story.image(0, 1);
+        story.open(5, image, 12, Kind::File);
+        story.end(10, image, End::Exited);
+    }
+    let findings = story.findings(true);
+    assert_eq!(findings.len(), 1);
+    assert_eq!((findings[0].count, findings[0].pids.as_slice()), (3, &[101, 102, 103][..]));
+}
