@@ -381,3 +381,6 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         site: Site { user: first, frames },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,9 @@ pub enum Problem {
         found: String,
     },
     /// Without build ids: not the inode that ran, or changed since.
-    #[error("has no build id and was replaced or changed since the process began")]
+    #[error(
+        "was replaced or changed since the process began, and no build id tells whether it is the same"
+    )]
     Changed,
 }
 
@@ -229,29 +231,24 @@ fn altlink_is_safe(opened: &Opened, elf: &Elf, user: u32) -> bool {
 }
 
 fn check_identity(wanted: &Wanted, opened: &Opened, elf: &Elf) -> Result<(), Problem> {
-    if !wanted.build_id.is_empty() || !elf.build_id.is_empty() {
+    if !wanted.build_id.is_empty() {
         // The shim keeps at most 20 bytes.
         let found = &elf.build_id[..elf.build_id.len().min(20)];
         return match found == wanted.build_id {
             true => Ok(()),
             false => Err(Problem::OtherBuild {
-                wanted: hex_or_none(wanted.build_id),
-                found: hex_or_none(&elf.build_id),
+                wanted: hex(wanted.build_id),
+                found: if found.is_empty() { "none".to_owned() } else { hex(&elf.build_id) },
             }),
         };
     }
+    // It has none, or the shim could not read it: an executable that is mapped with gaps is known
+    // by its code alone.
     let other_inode = wanted.inode != 0 && wanted.inode != opened.inode;
     if other_inode || opened.changed_ns > wanted.started_ns {
         return Err(Problem::Changed);
     }
     Ok(())
-}
-
-fn hex_or_none(bytes: &[u8]) -> String {
-    match bytes {
-        [] => "none".to_owned(),
-        bytes => hex(bytes),
-    }
 }
 
 /// Bytes as hexadecimal digits.
