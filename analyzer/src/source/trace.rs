@@ -265,8 +265,7 @@ fn load_stored(trace: &Path, id: u64) -> Result<(Region, u64)> {
     let path = region_path(trace, id);
     let file = open::regular(&path, Access::Read)?;
     let bytes = file.metadata().map_or(0, |metadata| metadata.len());
-    let stored = zstd::stream::read::Decoder::new(file).map_err(|e| Error::io(&path, e))?;
-    Ok((Region::load(&path, stored)?, bytes))
+    Ok((Region::load(&path, file)?, bytes))
 }
 
 /// Names in a directory, in order; none where it cannot be read.
