@@ -88,8 +88,14 @@ impl IndexRow {
 pub struct Quota {
     /// Bytes that living and left-behind regions have been promised.
     pub promised: AtomicU64,
-    /// Regions refused because the limit was reached.
+    /// Regions that could not be made, or got no event history, for whatever reason.
     pub refused: AtomicU64,
+    /// `CLOCK_MONOTONIC` when the living alone were last found to exceed the limit, nanoseconds.
+    pub in_vain_ns: AtomicU64,
+    /// The default limit as it was last worked out, bytes.
+    pub limit: AtomicU64,
+    /// `CLOCK_MONOTONIC` when that was.
+    pub limit_ns: AtomicU64,
 }
 
 const _: () = assert!(core::mem::size_of::<IndexRow>() == 64);

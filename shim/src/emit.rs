@@ -32,6 +32,18 @@ pub struct Inside {
 /// Enters the shim; `None`: nothing is to be recorded here.
 #[inline(always)]
 pub fn enter(at: Registers) -> Option<Inside> {
+    enter_with(at, region::get)
+}
+
+/// Enters the shim only where there is a region already: for what is not worth making one (the end
+/// of something that was there before; what is there by then is found when the region is made).
+#[inline(always)]
+pub fn enter_live(at: Registers) -> Option<Inside> {
+    enter_with(at, region::live)
+}
+
+#[inline(always)]
+fn enter_with(at: Registers, region: impl FnOnce() -> Option<Region>) -> Option<Inside> {
     let tls = tls::block();
     // SAFETY: this thread's own block; a signal handler that interrupts leaves `busy` as it found it.
     unsafe {
@@ -39,7 +51,7 @@ pub fn enter(at: Registers) -> Option<Inside> {
             return None;
         }
         let errno = real::errno();
-        let Some(region) = region::get() else {
+        let Some(region) = region() else {
             real::set_errno(errno);
             return None;
         };

@@ -26,9 +26,12 @@ pub fn allows(promised: u64) -> bool {
 
 /// Bytes that the ring may take on this machine: 0.5 % of its, or its cgroup's, memory.
 pub fn ring_bytes() -> u64 {
-    let total =
-        memory_total().unwrap_or(u64::MAX).min(cgroup(|limit, _| limit).unwrap_or(u64::MAX));
-    (total / 200).min(RING_MOST)
+    (memory() / 200).min(RING_MOST)
+}
+
+/// Bytes of memory of the machine, or of the cgroup where that has less.
+pub fn memory() -> u64 {
+    memory_total().unwrap_or(u64::MAX).min(cgroup(|limit, _| limit).unwrap_or(u64::MAX))
 }
 
 /// Bytes left below the smallest `memory.max` of this process's cgroup and those above it.

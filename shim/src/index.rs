@@ -3,7 +3,7 @@
 //! Both are all zero when empty, need no set-up, never allocate, and work in a signal handler that
 //! interrupts them. The index grows by levels, so that a process with few entries touches few pages.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 /// Bits of an entry that hold the value.
 const VALUE_BITS: u32 = 24;
@@ -136,6 +136,9 @@ pub struct FreeList<const N: usize> {
     /// Rows that have ever been handed out.
     fresh: AtomicU32,
     links: [AtomicU32; N],
+    /// 1 = handed out. Who gives back is told by the region's words, which anybody can change: a row that
+    /// is given back twice would be handed out twice.
+    taken: [AtomicU8; N],
 }
 
 impl<const N: usize> FreeList<N> {
@@ -145,6 +148,7 @@ impl<const N: usize> FreeList<N> {
             top: AtomicU64::new(0),
             fresh: AtomicU32::new(0),
             links: [const { AtomicU32::new(0) }; N],
+            taken: [const { AtomicU8::new(0) }; N],
         }
     }
 
@@ -156,7 +160,8 @@ impl<const N: usize> FreeList<N> {
             let row = top as u32;
             if row == 0 {
                 let fresh = self.fresh.fetch_add(1, Ordering::Relaxed) + 1;
-                if (fresh as usize) < N {
+                if let Some(taken) = self.taken.get(fresh as usize) {
+                    taken.store(1, Ordering::Relaxed);
                     return Some(fresh);
                 }
                 self.fresh.fetch_sub(1, Ordering::Relaxed);
@@ -165,6 +170,7 @@ impl<const N: usize> FreeList<N> {
             let next = self.links.get(row as usize)?.load(Ordering::Relaxed);
             let new = (top >> 32).wrapping_add(1) << 32 | next as u64;
             if self.top.compare_exchange(top, new, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+                self.taken.get(row as usize)?.store(1, Ordering::Relaxed);
                 return Some(row);
             }
         }
@@ -173,7 +179,14 @@ impl<const N: usize> FreeList<N> {
 
     /// Gives a row back.
     pub fn give(&self, row: u32) {
-        let Some(link) = self.links.get(row as usize) else { return };
+        let (Some(link), Some(taken)) =
+            (self.links.get(row as usize), self.taken.get(row as usize))
+        else {
+            return;
+        };
+        if taken.swap(0, Ordering::AcqRel) == 0 {
+            return;
+        }
         for _ in 0..64 {
             let top = self.top.load(Ordering::Relaxed);
             link.store(top as u32, Ordering::Relaxed);

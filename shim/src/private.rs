@@ -6,30 +6,13 @@
 //! told apart by its thread's `in_vfork`.
 
 use crate::index::{FreeList, Index};
+use crate::layout::{PAGE, RESERVE, rows};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
-/// Steps in which a region grows.
-pub const STEP: usize = 16 << 10;
-/// Most bytes of a region.
-pub const RESERVE: usize = 64 << 20;
-/// Words of the map of promised steps.
-const STEP_WORDS: usize = RESERVE / STEP / 64;
+/// Words of the map of promised pages.
+const PAGE_WORDS: usize = RESERVE / PAGE / 64;
 /// Shared chunks in use at once.
 pub const SHARED_PLACES: usize = 8;
-/// Rows of the tables with free lists.
-pub mod rows {
-    /// Threads.
-    pub const THREADS: usize = 8192;
-    /// Children.
-    pub const CHILDREN: usize = 8192;
-    /// Sampled heap blocks.
-    pub const HEAP: usize = 1 << 17;
-    /// Mappings.
-    pub const MAPPINGS: usize = 1 << 14;
-    /// Annotated resources.
-    pub const ANNOTATED: usize = 1 << 14;
-}
-
 /// Where the region stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -55,14 +38,22 @@ pub struct Private {
     pub base: AtomicUsize,
     /// Its id.
     pub region_id: AtomicU64,
-    /// Bit a step: promised by the kernel.
-    pub steps: [AtomicU64; STEP_WORDS],
+    /// Number of its layout.
+    pub layout: AtomicU32,
+    /// The region could not be had for want of a descriptor: to be tried again.
+    pub may_come_later: AtomicU32,
+    /// Bit a page: promised by the kernel.
+    pub pages: [AtomicU64; PAGE_WORDS],
     /// Bytes promised.
     pub promised: AtomicU64,
     /// Bytes up to which the cgroup's headroom has been checked.
     pub headroom_checked: AtomicU64,
     /// Growth has been refused for good.
     pub no_growth: AtomicU32,
+    /// Bytes that stand for this region in the quota page.
+    pub accounted: AtomicU64,
+    /// The quota leaves no room for the event history.
+    pub no_chunks: AtomicU32,
     /// Chunks promised.
     pub chunks: AtomicU32,
     /// Chunks that may ever be promised.
@@ -77,6 +68,8 @@ pub struct Private {
     pub frozen_kinds: AtomicU64,
     /// Rows handed out of each dense table.
     pub used: [AtomicU32; 16],
+    /// One more than the highest row that was ever in use, of each table.
+    pub ends: [AtomicU32; 16],
     /// Free rows.
     pub free_threads: FreeList<{ rows::THREADS }>,
     /// Free rows.
@@ -107,7 +100,7 @@ pub struct Private {
     pub heap_filter: [AtomicU64; 512],
     /// How many live samples share a filter bit.
     pub heap_counts: [AtomicU32; 512 * 64],
-    /// Start routine and argument of threads on their way, by row.
+    /// Start routine (0 = nobody is on the way) and argument of threads that were made, by row.
     pub starts: [[AtomicUsize; 2]; rows::THREADS],
     /// Kinds that the program named: hash of the name.
     pub kind_hashes: [AtomicU64; 128],
@@ -125,10 +118,14 @@ pub static PRIVATE: Private = Private {
     incarnation: AtomicU32::new(0),
     base: AtomicUsize::new(0),
     region_id: AtomicU64::new(0),
-    steps: [const { AtomicU64::new(0) }; STEP_WORDS],
+    layout: AtomicU32::new(0),
+    may_come_later: AtomicU32::new(0),
+    pages: [const { AtomicU64::new(0) }; PAGE_WORDS],
     promised: AtomicU64::new(0),
     headroom_checked: AtomicU64::new(0),
     no_growth: AtomicU32::new(0),
+    accounted: AtomicU64::new(0),
+    no_chunks: AtomicU32::new(0),
     chunks: AtomicU32::new(0),
     chunk_limit: AtomicU32::new(0),
     owners: AtomicU32::new(0),
@@ -136,6 +133,7 @@ pub static PRIVATE: Private = Private {
     frozen: [const { AtomicU64::new(0) }; 2],
     frozen_kinds: AtomicU64::new(0),
     used: [const { AtomicU32::new(0) }; 16],
+    ends: [const { AtomicU32::new(0) }; 16],
     free_threads: FreeList::new(),
     free_children: FreeList::new(),
     free_heap: FreeList::new(),

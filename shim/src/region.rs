@@ -1,91 +1,57 @@
 //! The region: makes it, grows it, and hands out its rows and words.
 //!
 //! Safety rests on three rules. The mapping is never given back while the process lives (a fork
-//! child keeps its parent's mapping and makes its own). Only steps whose bit is set in the private
-//! map are touched, and a bit is set only after the kernel has promised the step: no `SIGBUS`.
+//! child keeps its parent's mapping and makes its own). Only pages whose bit is set in the private
+//! map are touched, and a bit is set only after the kernel has promised the page: no `SIGBUS`.
 //! Everything in a region is atomic words, so that whatever others scribble is a value, not a fault.
 //!
-//! What went wrong is a status and an index row, never an error of the traced program.
+//! What is read back is never more than a value: indices, bounds and sizes come from the layout's
+//! constants and from the private state.
 #![allow(unsafe_code, reason = "maps the region and makes references into it")]
 
-use crate::config::Text;
-use crate::private::{PRIVATE, RESERVE, STEP, Status, rows};
-use crate::{start, sys};
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+mod make;
+
+pub use make::file_name;
+
+use crate::layout::{Layout, PAGE, Row, TABLES};
+use crate::private::{PRIVATE, Status};
+use crate::{layout, quota, start, sys};
+use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::header::{
-    CONTROL_OFFSET, Control, DIRECTORY_OFFSET, Header, MAGIC, STATES_OFFSET, STRINGS_END,
-    STRINGS_OFFSET, Table, Tag, VERSION,
+    CONTROL_OFFSET, Control, DIRECTORY_OFFSET, Header, STATES_OFFSET, Table,
 };
-use resshim_format::index::{IndexEvent, REGION_SUFFIX};
 use resshim_format::ring::writer::{Grow, Ring};
 use resshim_format::ring::{CHUNK_BYTES, CHUNK_WORDS};
-use resshim_format::table::{
-    AnnotatedRow, ChildRow, FailureRow, FdRow, HeapRow, KindRow, MappingRow, ModuleRow, SiteRow,
-    StackHead, TableType, ThreadRow,
-};
+use resshim_format::table::{STACK_UNIT, StackHead};
 
-/// Chunks there is room for in the reserve.
-const CHUNKS: usize = 1024;
 /// Chunks that are used without a look at the machine's memory.
 const CHUNKS_UNASKED: u32 = 64;
 
-/// A type of row: where its table lies.
-pub trait Row: Sized {
-    /// Index of the table in the directory.
-    const TABLE: usize;
-}
+/// Pages that are promised at once where a table grows on.
+const PAGES_AT_ONCE: usize = 4;
 
-/// The tables in the order of the directory: type, row size, rows.
-macro_rules! tables {
-    ($($index:literal $row:ty, $kind:ident, $rows:expr;)*) => {
-        $(impl Row for $row { const TABLE: usize = $index; })*
-        const TABLES: &[(TableType, usize, usize)] =
-            &[$((TableType::$kind, core::mem::size_of::<$row>(), $rows)),*];
-    };
+/// Whether the kernel has promised a page.
+#[inline(always)]
+fn has(page: usize) -> bool {
+    PRIVATE
+        .pages
+        .get(page / 64)
+        .is_some_and(|word| word.load(Ordering::Acquire) & 1 << (page % 64) != 0)
 }
-tables! {
-    0 SiteRow, Sites, 8192;
-    1 FdRow, Fds, 65536;
-    2 StackHead, Stacks, 1 << 20;
-    3 ModuleRow, Modules, 2048;
-    4 ThreadRow, Threads, rows::THREADS;
-    5 ChildRow, Children, rows::CHILDREN;
-    6 FailureRow, Failures, 2048;
-    7 KindRow, Kinds, 128;
-    8 HeapRow, Heap, rows::HEAP;
-    9 MappingRow, Mappings, rows::MAPPINGS;
-    10 AnnotatedRow, Annotated, rows::ANNOTATED;
-}
-
-/// Where each table begins; the entry behind the last one is where the chunks do.
-const OFFSETS: [usize; TABLES.len() + 1] = {
-    let mut offsets = [0; TABLES.len() + 1];
-    // Header, control, directory and chunk states come first.
-    let mut at = (STATES_OFFSET + CHUNKS * 8).next_multiple_of(4096);
-    let mut index = 0;
-    while index < TABLES.len() {
-        offsets[index] = at;
-        at = (at + TABLES[index].1 * TABLES[index].2).next_multiple_of(4096);
-        index += 1;
-    }
-    offsets[index] = at.next_multiple_of(STEP);
-    offsets
-};
-const CHUNKS_OFFSET: usize = OFFSETS[TABLES.len()];
-const _: () = assert!(CHUNKS_OFFSET + CHUNKS * CHUNK_BYTES <= RESERVE);
-const _: () = assert!(CHUNK_BYTES == STEP);
 
 /// A live region of this process. All methods are safe to call at any moment and from any thread.
 #[derive(Clone, Copy)]
 pub struct Region {
     base: *mut u8,
+    layout: &'static Layout,
 }
 
 /// The region if there is one.
 #[inline(always)]
 pub fn live() -> Option<Region> {
     if PRIVATE.status() == Status::Live {
-        return Some(Region { base: PRIVATE.base.load(Ordering::Relaxed) as *mut u8 });
+        let layout = layout::numbered(PRIVATE.layout.load(Ordering::Relaxed));
+        return Some(Region { base: PRIVATE.base.load(Ordering::Relaxed) as *mut u8, layout });
     }
     None
 }
@@ -93,161 +59,106 @@ pub fn live() -> Option<Region> {
 /// The region; made now if there is none yet.
 #[inline(always)]
 pub fn get() -> Option<Region> {
-    live().or_else(make)
-}
-
-#[cold]
-fn make() -> Option<Region> {
-    let none = Status::None as u32;
-    let claimed = PRIVATE.status.compare_exchange(
-        none,
-        Status::Making as u32,
-        Ordering::AcqRel,
-        Ordering::Acquire,
-    );
-    if claimed.is_err() {
-        // Another thread makes it (nobody waits), or it cannot be had.
-        if PRIVATE.status() != Status::Live {
-            PRIVATE.unseen.fetch_add(1, Ordering::Relaxed);
-        }
-        return live();
-    }
-    let status = if create().is_some() { Status::Live } else { Status::Refused };
-    PRIVATE.status.store(status as u32, Ordering::Release);
-    let region = live();
-    if let Some(region) = region {
-        crate::state::begin(region);
-    }
-    region
-}
-
-fn create() -> Option<()> {
-    let identity = start::identity();
-    let seen = start::settings();
-    // SAFETY: `PRIVATE` is whole pages of our own zero-initialised memory. Where the kernel has no
-    // such advice, only children of raw `clone` would be mistaken for their parent.
-    let _ = unsafe {
-        sys::wipe_on_fork((&raw const PRIVATE).cast_mut().cast(), core::mem::size_of_val(&PRIVATE))
-    };
-    let pid = sys::pid();
-    let ticks = start::start_ticks();
-    PRIVATE.pid.store(pid, Ordering::Relaxed);
-    PRIVATE.start_ticks.store(ticks, Ordering::Relaxed);
-    let id = identity.region_for(pid);
-    PRIVATE.region_id.store(id, Ordering::Relaxed);
-
-    let refuse = |errno: i32| {
-        start::append_index(IndexEvent::Refused, 0, errno as u32);
-        None
-    };
-    if sys::file_size_limit() < RESERVE as u64 {
-        // A longer file would raise SIGXFSZ here; the index would too.
-        return None;
-    }
-    let Some(directory) = start::directory() else { return refuse(libc::EACCES) };
-    let mut name: Text<64> = Text::EMPTY;
-    let _ = name.push_decimal(pid as u64)
-        && name.push(b"-")
-        && name.push_hex(id)
-        && name.push(REGION_SUFFIX.as_bytes());
-    let name = name.c_str()?;
-    let base = {
-        use rustix::fd::AsFd;
-        let file = match sys::create(directory.as_fd(), name) {
-            Ok(file) => file,
-            Err(errno) => return refuse(errno.raw_os_error()),
-        };
-        // The lock lives as long as the mapping: who finds the file asks it whether its owner lives.
-        let _ = sys::lock_shared(&file);
-        let mapped =
-            sys::set_length(&file, RESERVE as u64).and_then(|()| sys::map_shared(&file, RESERVE));
-        match mapped {
-            Ok(base) => base,
-            Err(errno) => {
-                let _ = sys::unlink(directory.as_fd(), name);
-                return refuse(errno.raw_os_error());
-            }
-        }
-    };
-    PRIVATE.base.store(base.as_ptr() as usize, Ordering::Relaxed);
-    let region = Region { base: base.as_ptr() };
-    let head = CHUNKS_OFFSET.min(STATES_OFFSET + CHUNKS * 8);
-    if !region.ensure(0, head) {
-        // SAFETY: nobody has seen this mapping yet.
-        unsafe { sys::unmap(base, RESERVE) };
-        use rustix::fd::AsFd;
-        let _ = sys::unlink(directory.as_fd(), name);
-        return refuse(libc::ENOSPC);
-    }
-    let chunk_limit = match seen.ring_bytes {
-        0 => CHUNKS as u32,
-        bytes => (bytes / CHUNK_BYTES as u64).clamp(4, CHUNKS as u64) as u32,
-    };
-    PRIVATE.chunk_limit.store(chunk_limit, Ordering::Relaxed);
-    PRIVATE.incarnation.store(start::next_incarnation(), Ordering::Relaxed);
-    region.write_head(&identity, pid, ticks, id, chunk_limit);
-    if identity.is_fork_child(pid) {
-        start::append_index(IndexEvent::Child, id, 0);
-    }
-    Some(())
+    live().or_else(make::make)
 }
 
 impl Region {
     /// Whether `bytes` at `offset` may be touched; has the kernel promise them if not yet.
     #[inline(always)]
     fn ensure(self, offset: usize, bytes: usize) -> bool {
-        let first = offset / STEP;
-        let last = (offset + bytes - 1) / STEP;
-        if first == last { self.step(first) } else { (first..=last).all(|step| self.step(step)) }
+        self.is_promised(offset, bytes) || self.promise_rows(offset, bytes)
     }
 
+    /// Whether `bytes` at `offset` may be touched.
     #[inline(always)]
-    fn step(self, step: usize) -> bool {
-        let Some(word) = PRIVATE.steps.get(step / 64) else { return false };
-        let bit = 1 << (step % 64);
-        word.load(Ordering::Acquire) & bit != 0 || self.promise(step, word, bit)
+    fn is_promised(self, offset: usize, bytes: usize) -> bool {
+        let first = offset / PAGE;
+        let last = (offset + bytes - 1) / PAGE;
+        if first == last { has(first) } else { (first..=last).all(has) }
     }
 
     #[cold]
-    fn promise(self, step: usize, word: &AtomicU64, bit: u64) -> bool {
-        if PRIVATE.no_growth.load(Ordering::Relaxed) != 0 {
+    #[inline(never)]
+    fn promise_rows(self, offset: usize, bytes: usize) -> bool {
+        let first = offset / PAGE;
+        let mut count = (offset + bytes - 1) / PAGE - first + 1;
+        // A table that grows on has more to come; one with a few rows keeps to its page.
+        if first > 0 && has(first - 1) {
+            count = count.max(PAGES_AT_ONCE).min(self.layout.reserve / PAGE - first);
+        }
+        self.promise(first, count)
+    }
+
+    /// Has the kernel promise `count` pages from `first` on.
+    fn promise(self, first: usize, count: usize) -> bool {
+        if PRIVATE.no_growth.load(Ordering::Relaxed) != 0
+            || first + count > self.layout.reserve / PAGE
+        {
             return false;
         }
-        let refusal = if !crate::headroom::allows(PRIVATE.promised.load(Ordering::Relaxed)) {
-            2
+        let promised = PRIVATE.promised.load(Ordering::Relaxed);
+        let refusal = if crate::headroom::allows(promised) {
+            // SAFETY: inside the reserve.
+            let done = unsafe { sys::populate(self.base.add(first * PAGE), count * PAGE) };
+            u32::from(done.is_err())
         } else {
-            // SAFETY: `step` is inside the reserve: its bit is in the map.
-            let promised = unsafe { sys::populate(self.base.add(step * STEP), STEP) };
-            u32::from(promised.is_err())
+            2
         };
         if refusal != 0 {
             PRIVATE.no_growth.store(refusal, Ordering::Relaxed);
-            if PRIVATE.steps[0].load(Ordering::Relaxed) & 1 != 0 {
-                self.header().growth_refused.fetch_or(refusal, Ordering::Relaxed);
-            }
+            self.note_refusal(refusal);
             return false;
         }
-        if word.fetch_or(bit, Ordering::AcqRel) & bit == 0 {
-            PRIVATE.promised.fetch_add(STEP as u64, Ordering::Relaxed);
+        let mut new = 0;
+        for page in first..first + count {
+            let Some(word) = PRIVATE.pages.get(page / 64) else { return false };
+            let bit = 1 << (page % 64);
+            new += u64::from(word.fetch_or(bit, Ordering::AcqRel) & bit == 0);
         }
+        let promised = PRIVATE.promised.fetch_add(new * PAGE as u64, Ordering::Relaxed);
+        quota::grown(promised + new * PAGE as u64);
         true
     }
 
-    /// A row of a table; `None` beyond its end, or where the region cannot grow.
+    /// Says in the header why the region does not grow.
+    pub fn note_refusal(self, refusal: u32) {
+        if has(0) {
+            self.header().growth_refused.fetch_or(refusal, Ordering::Relaxed);
+        }
+    }
+
+    /// Offset of a row; `None` beyond the end of its table.
+    #[inline(always)]
+    fn offset_of<T: Row>(self, index: u32) -> Option<usize> {
+        let rows = *self.layout.rows.get(T::TABLE)?;
+        let start = *self.layout.offsets.get(T::TABLE)?;
+        if index as usize >= rows { None } else { Some(start + index as usize * size_of::<T>()) }
+    }
+
+    /// # Safety
+    /// `offset` is a row's, and promised.
+    #[inline(always)]
+    unsafe fn at<T: Row>(self, offset: usize) -> &'static T {
+        // SAFETY: inside the mapping by the layout, promised, aligned since tables begin at pages and
+        // rows are multiples of their alignment; `T` is atomic words.
+        unsafe { &*self.base.add(offset).cast::<T>() }
+    }
+
+    /// A row that was made before; `None` where none ever was, or beyond the end of the table. The
+    /// index may be one that was read from the region: looking makes nothing grow.
     #[inline(always)]
     pub fn row<T: Row>(self, index: u32) -> Option<&'static T> {
-        let (_, bytes, rows) = *TABLES.get(T::TABLE)?;
-        let start = *OFFSETS.get(T::TABLE)?;
-        if index as usize >= rows {
-            return None;
-        }
-        let offset = start + index as usize * bytes;
-        if !self.ensure(offset, bytes) {
-            return None;
-        }
-        // SAFETY: inside the mapping by the constants, promised by `ensure`, aligned since tables
-        // begin at pages and rows are multiples of their alignment; `T` is atomic words.
-        Some(unsafe { &*self.base.add(offset).cast::<T>() })
+        let offset = self.offset_of::<T>(index)?;
+        // SAFETY: promised.
+        self.is_promised(offset, size_of::<T>()).then(|| unsafe { self.at(offset) })
+    }
+
+    /// A row for something new; `None` beyond the end of the table, or where the region cannot grow.
+    #[inline(always)]
+    pub fn make_row<T: Row>(self, index: u32) -> Option<&'static T> {
+        let offset = self.offset_of::<T>(index)?;
+        // SAFETY: promised.
+        self.ensure(offset, size_of::<T>()).then(|| unsafe { self.at(offset) })
     }
 
     /// Takes the next row of a dense table.
@@ -255,7 +166,7 @@ impl Region {
         let used = PRIVATE.used.get(T::TABLE)?;
         // Row 0 means none.
         let index = used.fetch_add(1, Ordering::Relaxed) + 1;
-        let row = self.row::<T>(index);
+        let row = self.make_row::<T>(index);
         if row.is_none() {
             used.fetch_sub(1, Ordering::Relaxed);
         }
@@ -264,40 +175,55 @@ impl Region {
     }
 
     /// Says in the directory that rows below `end` may be in use.
+    #[inline(always)]
     pub fn note_used<T: Row>(self, end: u32, refused: bool) {
-        let table = self.table(T::TABLE);
+        let Some(known) = PRIVATE.ends.get(T::TABLE) else { return };
         if refused {
-            table.refused.fetch_add(1, Ordering::Relaxed);
+            self.table(T::TABLE).refused.fetch_add(1, Ordering::Relaxed);
             self.header().untracked.fetch_add(1, Ordering::Relaxed);
-        } else if table.used.load(Ordering::Relaxed) < end {
+        } else if known.load(Ordering::Relaxed) < end {
+            known.fetch_max(end, Ordering::Relaxed);
+            let table = self.table(T::TABLE);
             table.used.fetch_max(end, Ordering::Relaxed);
             table.populated.fetch_max(end, Ordering::Relaxed);
         }
     }
 
-    /// One more than the highest row that may be in use; by the private count for loops over rows.
+    /// One more than the highest row that may be in use: the bound of loops over rows.
     pub fn used<T: Row>(self) -> u32 {
-        let (_, _, rows) = TABLES.get(T::TABLE).copied().unwrap_or((TableType::Sites, 0, 0));
-        // A word that others can write: only a bound, cut to the constant.
-        self.table(T::TABLE).used.load(Ordering::Relaxed).min(rows as u32)
+        PRIVATE.ends.get(T::TABLE).map_or(0, |end| end.load(Ordering::Relaxed))
     }
 
-    /// Words of the stack table: `units` 16-byte units from `unit` on.
+    /// Words of the stack table: `units` 16-byte units from `unit` on, which are there.
+    #[inline(always)]
     pub fn stack_words(self, unit: u32, units: u32) -> Option<&'static [AtomicU64]> {
-        let start = *OFFSETS.get(<StackHead as Row>::TABLE)?;
-        let (_, bytes, rows) = *TABLES.get(<StackHead as Row>::TABLE)?;
+        let (offset, bytes) = self.stack_place(unit, units)?;
+        // SAFETY: promised.
+        self.is_promised(offset, bytes).then(|| unsafe { self.words(offset, bytes) })
+    }
+
+    /// The same for a stack to come.
+    pub fn make_stack_words(self, unit: u32, units: u32) -> Option<&'static [AtomicU64]> {
+        let (offset, bytes) = self.stack_place(unit, units)?;
+        // SAFETY: promised.
+        self.ensure(offset, bytes).then(|| unsafe { self.words(offset, bytes) })
+    }
+
+    fn stack_place(self, unit: u32, units: u32) -> Option<(usize, usize)> {
+        let start = *self.layout.offsets.get(<StackHead as Row>::TABLE)?;
+        let rows = *self.layout.rows.get(<StackHead as Row>::TABLE)?;
         let end = (unit as usize).checked_add(units as usize)?;
         if end > rows || units == 0 {
             return None;
         }
-        let offset = start + unit as usize * bytes;
-        if !self.ensure(offset, units as usize * bytes) {
-            return None;
-        }
-        // SAFETY: as in `row`.
-        Some(unsafe {
-            core::slice::from_raw_parts(self.base.add(offset).cast(), units as usize * bytes / 8)
-        })
+        Some((start + unit as usize * STACK_UNIT, units as usize * STACK_UNIT))
+    }
+
+    /// # Safety
+    /// Both are multiples of eight, inside the mapping, and promised.
+    unsafe fn words(self, offset: usize, bytes: usize) -> &'static [AtomicU64] {
+        // SAFETY: by the caller's promise.
+        unsafe { core::slice::from_raw_parts(self.base.add(offset).cast(), bytes / 8) }
     }
 
     /// The header; its promise is the first thing that is made sure of.
@@ -324,13 +250,13 @@ impl Region {
     /// The chunks.
     #[inline(always)]
     pub fn ring(self) -> Ring<'static> {
-        let limit = (PRIVATE.chunk_limit.load(Ordering::Relaxed) as usize).min(CHUNKS);
+        let limit = (PRIVATE.chunk_limit.load(Ordering::Relaxed) as usize).min(self.layout.chunks);
         // SAFETY: inside the mapping; the ring touches states (promised with the header) and the
         // words of chunks below `Grow::populated`, which are promised one by one.
         let (states, words) = unsafe {
             let states = core::slice::from_raw_parts(self.base.add(STATES_OFFSET).cast(), limit);
             let words = core::slice::from_raw_parts(
-                self.base.add(CHUNKS_OFFSET).cast(),
+                self.base.add(self.layout.chunks_offset()).cast(),
                 limit * CHUNK_WORDS,
             );
             (states, words)
@@ -346,79 +272,6 @@ impl Region {
             ),
         }
     }
-
-    fn write_head(self, identity: &start::Identity, pid: u32, ticks: u64, id: u64, chunks: u32) {
-        for (index, (kind, bytes, rows)) in TABLES.iter().enumerate() {
-            let table = Table {
-                kind: *kind as u32,
-                row_bytes: *bytes as u32,
-                capacity: *rows as u32,
-                populated: AtomicU32::new(0),
-                offset: OFFSETS[index] as u64,
-                used: AtomicU32::new(0),
-                refused: AtomicU32::new(0),
-            };
-            // SAFETY: inside the promised head; nobody reads before the magic is there.
-            unsafe { self.base.add(DIRECTORY_OFFSET).cast::<Table>().add(index).write(table) };
-        }
-        let settings = start::settings();
-        let control = self.control();
-        for (to, from) in control.levels.iter().zip(settings.levels) {
-            to.store(from, Ordering::Relaxed);
-        }
-        control.heap_mean.store(settings.heap_mean, Ordering::Relaxed);
-        control.next_fill.store(1, Ordering::Relaxed);
-        self.write_strings(settings);
-        let header = self.base.cast::<Header>();
-        // SAFETY: as above; fields are written one by one since the rest is zero already.
-        unsafe {
-            macro_rules! put {
-                ($($field:ident = $value:expr;)*) => { $((&raw mut (*header).$field).write($value);)* };
-            }
-            put! {
-                version = VERSION;
-                header_bytes = core::mem::size_of::<Header>() as u32;
-                region_id = id;
-                parent_region = identity.parent_region(pid);
-                parent_fork = identity.parent_fork(pid);
-                pid = pid;
-                parent_pid = sys::parent_pid();
-                image = 1;
-                start_ticks = ticks;
-                start_tsc = sys::counter();
-                start_monotonic_ns = sys::monotonic_ns();
-                start_realtime_ns = sys::realtime_ns();
-                reserve_bytes = RESERVE as u32;
-                chunks_offset = CHUNKS_OFFSET as u32;
-                chunk_bytes = CHUNK_BYTES as u32;
-                chunk_limit = chunks;
-                euid = sys::euid();
-                heap_mean = settings.heap_mean;
-                limit_nofile = sys::limit(rustix::process::Resource::Nofile);
-                limit_nproc = sys::limit(rustix::process::Resource::Nproc);
-            }
-        }
-        self.header().magic.store(MAGIC, Ordering::Release);
-    }
-
-    /// Adds a string to the header; what does not fit is left out.
-    fn write_strings(self, settings: &crate::config::Config) {
-        let mut at = STRINGS_OFFSET;
-        start::strings(settings, |tag: Tag, bytes: &[u8]| {
-            let bytes = bytes.get(..1024).unwrap_or(bytes);
-            if at + 4 + bytes.len() + 4 > STRINGS_END {
-                return;
-            }
-            // SAFETY: between `STRINGS_OFFSET` and `STRINGS_END` in the promised header page.
-            unsafe {
-                let to = self.base.add(at);
-                to.cast::<[u8; 2]>().write((tag as u16).to_le_bytes());
-                to.add(2).cast::<[u8; 2]>().write((bytes.len() as u16).to_le_bytes());
-                to.add(4).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len());
-            }
-            at += 4 + bytes.len();
-        });
-    }
 }
 
 impl Grow for Region {
@@ -428,18 +281,19 @@ impl Grow for Region {
 
     fn grow(&self) -> bool {
         let now = PRIVATE.chunks.load(Ordering::Acquire);
-        if now >= PRIVATE.chunk_limit.load(Ordering::Relaxed) {
+        if now >= PRIVATE.chunk_limit.load(Ordering::Relaxed) || !quota::allows_chunks() {
             return false;
         }
         if now == CHUNKS_UNASKED && start::settings().ring_bytes == 0 {
             let limit = (crate::headroom::ring_bytes() / CHUNK_BYTES as u64) as u32;
-            let limit = limit.clamp(CHUNKS_UNASKED, CHUNKS as u32);
+            let limit = limit.clamp(CHUNKS_UNASKED, self.layout.chunks as u32);
             PRIVATE.chunk_limit.fetch_min(limit, Ordering::Relaxed);
             if now >= limit {
                 return false;
             }
         }
-        if !self.ensure(CHUNKS_OFFSET + now as usize * CHUNK_BYTES, CHUNK_BYTES) {
+        let first = self.layout.chunks_offset() / PAGE + now as usize * (CHUNK_BYTES / PAGE);
+        if !self.promise(first, CHUNK_BYTES / PAGE) {
             return false;
         }
         let grown =

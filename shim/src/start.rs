@@ -18,7 +18,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering}
 use resshim_format::header::{End, Tag};
 use resshim_format::index::{INDEX_FILE, IndexEvent, IndexRow};
 use resshim_format::op::Op;
-use rustix::fd::AsFd;
+use resshim_format::table::{ChildRow, FailureRow, SiteRow};
+use rustix::fd::{AsFd, BorrowedFd};
 use zerocopy::IntoBytes;
 
 const NOT_STARTED: u32 = 0;
@@ -291,19 +292,46 @@ fn open_private(path: &mut Text<512>, euid: u32) -> Option<sys::Descriptor> {
     sys::is_private(directory.as_fd(), euid).then_some(directory)
 }
 
+/// Most bytes of an index, where nothing else was asked for: a quarter million of rows.
+const INDEX_MOST: u64 = 16 << 20;
+/// Rows that others may append between a look at the index and a row of ours.
+const INDEX_MARGIN: u64 = 1 << 20;
+
 /// Appends a row to the index. Failures are silent: the region tells the same, where there is one.
 pub fn append_index(event: IndexEvent, region: u64, status: u32) {
     append_end(event, region, End::Running, status);
 }
 
 fn append_end(event: IndexEvent, region: u64, end: End, status: u32) {
-    // The row would raise SIGXFSZ where files may not grow; and a process that has become another
-    // user would begin a directory of its own, where nobody looks for the end of this image.
-    if sys::file_size_limit() < 64 << 20 || sys::euid() != IMAGE_EUID.load(Ordering::Relaxed) {
-        return;
+    if let Some(directory) = same_directory() {
+        append_row(directory.as_fd(), event, region, end, status);
     }
-    let Some(directory) = directory() else { return };
-    let Ok(index) = c_name(INDEX_FILE, |name| sys::append(directory.as_fd(), name)) else { return };
+}
+
+/// The directory in which this image began. A process that has become another user would begin one of
+/// its own, where nobody looks for the end of this image.
+pub fn same_directory() -> Option<sys::Descriptor> {
+    if sys::euid() == IMAGE_EUID.load(Ordering::Relaxed) { directory() } else { None }
+}
+
+fn append_row(
+    directory: BorrowedFd,
+    event: IndexEvent,
+    region: u64,
+    end: End,
+    status: u32,
+) -> Option<()> {
+    let index = c_name(INDEX_FILE, |name| sys::append(directory, name)).ok()?;
+    // A row beyond the limit for files would raise SIGXFSZ. Others append between the look and the
+    // row, but not thousands.
+    let length = sys::length(&index).ok()?;
+    let most = match settings().max_bytes {
+        0 => INDEX_MOST,
+        bytes => bytes / 4,
+    };
+    if length > most || length + INDEX_MARGIN > sys::file_size_limit() {
+        return None;
+    }
     let known = PRIVATE.start_ticks.load(Ordering::Relaxed);
     let mut row = IndexRow {
         check: 0,
@@ -323,10 +351,11 @@ fn append_end(event: IndexEvent, region: u64, end: End, status: u32) {
     for (to, from) in row.name.iter_mut().zip(base) {
         *to = *from;
     }
-    let _ = sys::write(&index, row.sealed().as_bytes());
+    sys::write(&index, row.sealed().as_bytes()).ok().map(drop)
 }
 
-fn c_name<T>(
+/// Calls with a name as C has it.
+pub fn c_name<T>(
     name: &str,
     call: impl FnOnce(&CStr) -> Result<T, rustix::io::Errno>,
 ) -> Result<T, rustix::io::Errno> {
@@ -450,6 +479,14 @@ extern "C" fn at_exit(status: c_int, _: *mut c_void) {
     finish(End::Exited, status as u32);
 }
 
+/// Whether nothing was acquired in this image and nothing failed.
+fn has_nothing_to_tell(region: region::Region) -> bool {
+    region.used::<SiteRow>() == 0
+        && region.used::<FailureRow>() == 0
+        && region.used::<ChildRow>() == 0
+        && region.header().nested.load(Ordering::Relaxed) == 0
+}
+
 /// Writes how this image ends. Nothing is torn down: destructors may still call hooks.
 pub fn finish(end: End, status: u32) {
     if !has_started() {
@@ -468,9 +505,23 @@ pub fn finish(end: End, status: u32) {
         header.end.store(end as u32, Ordering::Release);
     }
     let own = sys::pid() == IMAGE_PID.load(Ordering::Relaxed);
-    if region.is_some() || own {
-        let id = if region.is_some() { PRIVATE.region_id.load(Ordering::Relaxed) } else { 0 };
-        append_end(IndexEvent::End, id, end, status);
+    if let Some(region) = region {
+        let id = PRIVATE.region_id.load(Ordering::Relaxed);
+        if let Some(directory) = same_directory() {
+            let empty = has_nothing_to_tell(region);
+            let told = if empty { 0 } else { id };
+            let row = append_row(directory.as_fd(), IndexEvent::End, told, end, status);
+            // Without the row nobody would know that there was a region.
+            if empty && row.is_some() {
+                let mut name = region::file_name(PRIVATE.pid.load(Ordering::Relaxed), id);
+                if let Some(name) = name.c_str() {
+                    let _ = sys::unlink(directory.as_fd(), name);
+                    crate::quota::give_back();
+                }
+            }
+        }
+    } else if own {
+        append_end(IndexEvent::End, 0, end, status);
     }
     real::set_errno(errno);
 }

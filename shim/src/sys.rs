@@ -1,7 +1,7 @@
 //! The system calls that the shim makes for itself: never through libc, whose functions are hooked
 //! and set errno. This file is the whole list (a test holds it against strace):
 //! `openat mkdirat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
-//! flock unlinkat prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
+//! flock unlinkat fstatfs prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
 #![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
 
 use core::ffi::CStr;
@@ -67,6 +67,45 @@ pub fn append(directory: BorrowedFd, name: &CStr) -> Result<Descriptor, Errno> {
     rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(Descriptor::new)
 }
 
+/// Opens a file that others map as well, made if it is not there.
+pub fn open_shared(directory: BorrowedFd, name: &CStr) -> Result<Descriptor, Errno> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::RUSR | Mode::WUSR).map(Descriptor::new)
+}
+
+/// Opens a directory below another one.
+pub fn open_below(directory: BorrowedFd, name: &CStr) -> Result<Descriptor, Errno> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(directory, name, flags, Mode::empty()).map(Descriptor::new)
+}
+
+/// Length of a file.
+pub fn length(file: impl AsFd) -> Result<u64, Errno> {
+    Ok(rustix::fs::fstat(file)?.st_size as u64)
+}
+
+/// Bytes that a file takes, and when it was last changed by a call, nanoseconds since 1970.
+pub fn bytes_and_time(directory: BorrowedFd, name: &CStr) -> Result<(u64, u64), Errno> {
+    let stat = rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    let time = (stat.st_mtime as u64).wrapping_mul(1_000_000_000).wrapping_add(stat.st_mtime_nsec);
+    Ok(((stat.st_blocks as u64).saturating_mul(512), time))
+}
+
+/// Bytes that are free on the file system of a directory.
+pub fn free_bytes(directory: BorrowedFd) -> Result<u64, Errno> {
+    let stat = rustix::fs::fstatfs(directory)?;
+    Ok((stat.f_bavail as u64).saturating_mul(stat.f_bsize as u64))
+}
+
+/// Whether nobody has this file mapped or open who said so with [`lock_shared`].
+pub fn owner_is_dead(directory: BorrowedFd, name: &CStr) -> bool {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(directory, name, flags, Mode::empty()).map(Descriptor::new);
+    opened.is_ok_and(|file| {
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+    })
+}
+
 /// Opens a file for reading.
 pub fn open_read(path: &CStr) -> Result<Descriptor, Errno> {
     rustix::fs::openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
@@ -109,17 +148,19 @@ pub fn set_length(file: impl AsFd, length: u64) -> Result<(), Errno> {
     rustix::fs::ftruncate(file, length)
 }
 
-/// Says that the open file is in use, for as long as it is open or mapped.
+/// Says that the open file is in use, for as long as it is open or mapped; fails where somebody is
+/// removing it, or has.
 pub fn lock_shared(file: impl AsFd) -> Result<(), Errno> {
-    rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockShared)
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockShared)?;
+    if rustix::fs::fstat(&file)?.st_nlink == 0 { Err(Errno::NOENT) } else { Ok(()) }
 }
 
 /// Calls `each` with the names of a directory, as far as one buffer of 4 KiB at a time goes.
-pub fn names(directory: BorrowedFd, mut each: impl FnMut(&[u8])) {
+pub fn names(directory: BorrowedFd, mut each: impl FnMut(&CStr)) {
     let mut buffer = [core::mem::MaybeUninit::<u8>::uninit(); 2048];
     let mut entries = rustix::fs::RawDir::new(directory, &mut buffer);
     while let Some(Ok(entry)) = entries.next() {
-        each(entry.file_name().to_bytes());
+        each(entry.file_name());
     }
 }
 

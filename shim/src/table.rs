@@ -10,6 +10,7 @@
 //!
 //! * `libc` has the compiler hold the prototype against the `libc` crate's; `own` is for names that
 //!   crate lacks (a C program of the tests holds them against glibc's headers).
+//! * `live`: where there is no region yet, none is made for this call.
 //! * `before(inside) expression` runs ahead of the real call; its value is what `after` gets as third name.
 //! * `skip(result) expression`: where it is true, `after` is not run and the shim not even entered.
 //! * The real call happens exactly once, between them, with nothing of ours alive.
@@ -34,7 +35,7 @@ pub struct Hook {
 macro_rules! hooks {
     ($(
         $(#[$meta:meta])*
-        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty; $check:ident;
+        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty; $check:ident $($live:ident)?;
             $(before($bi:ident) $before:expr;)?
             $(skip($si:ident) $skip:expr;)?
             after($inside:ident, $result:ident $(, $token:ident)?) $after:expr;
@@ -66,9 +67,10 @@ macro_rules! hooks {
             #[unsafe(no_mangle)]
             #[allow(clippy::too_many_arguments, reason = "the C prototype")]
             pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
+                let enter = hooks!(@enter $($live)?);
                 let at = $crate::stack::here();
                 $(
-                    let token = $crate::emit::enter(at).map($crate::table::around(|$bi: &$crate::emit::Inside| $before));
+                    let token = enter(at).map($crate::table::around(|$bi: &$crate::emit::Inside| $before));
                 )?
                 // SAFETY: the next definition of this symbol has this prototype; the arguments are the caller's.
                 let $result: $ret = unsafe {
@@ -76,7 +78,7 @@ macro_rules! hooks {
                     real($($arg),*)
                 };
                 let skip = false $(|| { let $si = $result; $skip })?;
-                if !skip && let Some($inside) = $crate::emit::enter(at) {
+                if !skip && let Some($inside) = enter(at) {
                     $(let $token = token;)?
                     // SAFETY: pointers of the caller are read only where the real call accepted them.
                     #[allow(unused_unsafe, reason = "some rows read no pointer")]
@@ -90,6 +92,8 @@ macro_rules! hooks {
     (@check libc $name:ident($($ty:ty),*) -> $ret:ty) => {
         const _: unsafe extern "C" fn($($ty),*) -> $ret = libc::$name;
     };
+    (@enter) => { $crate::emit::enter };
+    (@enter live) => { $crate::emit::enter_live };
     (@check own $name:ident($($ty:ty),*) -> $ret:ty) => {};
 }
 pub(crate) use hooks;

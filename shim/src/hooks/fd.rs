@@ -12,12 +12,12 @@ use resshim_format::op::{Kind, Op};
 use resshim_format::record::FdHandle;
 
 hooks! {
-    fn close(fd: c_int) -> c_int; libc;
+    fn close(fd: c_int) -> c_int; libc live;
         before(inside) fds::closing(inside, fd);
         after(inside, result, handle) if let Some(handle) = handle { fds::closed(&inside, Op::Close, handle, result) };
-    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int; libc;
+    fn close_range(first: c_uint, last: c_uint, flags: c_int) -> c_int; libc live;
         after(inside, result) closed_range(&inside, first, last, flags, result);
-    fn closefrom(first: c_int) -> (); own;
+    fn closefrom(first: c_int) -> (); own live;
         after(inside, _result) closed_range(&inside, first.max(0) as c_uint, c_uint::MAX, 0, 0);
     fn creat(path: *const c_char, mode: mode_t) -> c_int; libc;
         after(inside, fd) opened(&inside, path, CREAT, mode, fd);

@@ -15,7 +15,7 @@ use crate::private::{PRIVATE, Private};
 use crate::stack::{Registers, here};
 use crate::state::heap;
 use crate::tls::{self, Tls};
-use crate::{real as originals, sample, start};
+use crate::{real as originals, region, sample, start, sys};
 use core::ffi::{c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use libc::size_t;
@@ -224,10 +224,25 @@ fn draw(inside: &Inside) -> bool {
     }
 }
 
+/// A thread's first slow call only starts its countdown; that is not worth making a region.
+fn is_first() -> bool {
+    let block = tls::block();
+    let settings = start::settings();
+    // SAFETY: this thread's own block.
+    unsafe {
+        if (*block).random != 0 || settings.heap_mean <= 1 || region::live().is_some() {
+            return false;
+        }
+        (*block).random = crate::index::hash(sys::counter() ^ block as u64) | 1;
+        (*block).heap_left = sample::next(&mut (*block).random, settings.heap_mean);
+    }
+    true
+}
+
 /// After an allocation for which the countdown had run out.
 #[inline(never)]
 fn sampled(at: Registers, op: Op, result: *mut c_void, size: usize) {
-    if !start::has_started() {
+    if !start::has_started() || is_first() {
         return;
     }
     match emit::enter(at) {

@@ -13,7 +13,7 @@ hooks! {
         after(inside, result) mappings::mapped(&inside, result as usize, length, protection, flags, fd);
     fn mmap64(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off64_t) -> *mut c_void; libc;
         after(inside, result) mappings::mapped(&inside, result as usize, length, protection, flags, fd);
-    fn munmap(address: *mut c_void, length: size_t) -> c_int; libc;
+    fn munmap(address: *mut c_void, length: size_t) -> c_int; libc live;
         before(inside) mappings::unmapping(inside, address as usize);
         after(inside, result, row) mappings::unmapped(&inside, address as usize, length, row.flatten(), result);
     by_hand: mremap;

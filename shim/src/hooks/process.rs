@@ -33,32 +33,32 @@ hooks! {
         after(inside, error, sequence) spawned(&inside, pid, sequence, error);
     fn system(command: *const c_char) -> c_int; libc;
         after(inside, status) inside.write(Op::System, inside.stack(start::settings().stack_depth), &[0, status as u32 as u64], &[]);
-    fn wait(status: *mut c_int) -> pid_t; libc;
+    fn wait(status: *mut c_int) -> pid_t; libc live;
         after(inside, pid) waited(&inside, pid, status, 0);
-    fn waitpid(which: pid_t, status: *mut c_int, options: c_int) -> pid_t; libc;
+    fn waitpid(which: pid_t, status: *mut c_int, options: c_int) -> pid_t; libc live;
         after(inside, pid) waited(&inside, pid, status, options);
-    fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t; own;
+    fn wait3(status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t; own live;
         after(inside, pid) waited(&inside, pid, status, options);
-    fn wait4(which: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t; libc;
+    fn wait4(which: pid_t, status: *mut c_int, options: c_int, usage: *mut rusage) -> pid_t; libc live;
         after(inside, pid) waited(&inside, pid, status, options);
-    fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int; libc;
+    fn waitid(kind: idtype_t, id: id_t, info: *mut siginfo_t, options: c_int) -> c_int; libc live;
         after(inside, result) waited_id(&inside, result, info, options);
-    fn execve(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc;
+    fn execve(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
-    fn execv(path: *const c_char, argv: Strings) -> c_int; libc;
+    fn execv(path: *const c_char, argv: Strings) -> c_int; libc live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
-    fn execvp(path: *const c_char, argv: Strings) -> c_int; libc;
+    fn execvp(path: *const c_char, argv: Strings) -> c_int; libc live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
-    fn execvpe(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc;
+    fn execvpe(path: *const c_char, argv: Strings, envp: Strings) -> c_int; libc live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
-    fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int; libc;
+    fn fexecve(fd: c_int, argv: Strings, envp: Strings) -> c_int; libc live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, core::ptr::null());
-    fn execveat(directory: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int; own;
+    fn execveat(directory: c_int, path: *const c_char, argv: Strings, envp: Strings, flags: c_int) -> c_int; own live;
         before(inside) executing(inside);
         after(inside, result, _before) exec_failed(&inside, result, path);
     fn daemon(no_chdir: c_int, no_close: c_int) -> c_int; libc;
@@ -306,7 +306,7 @@ macro_rules! exec_list {
 exec_list! { execl execlp execle }
 
 extern "C" fn exec_before(real: &'static originals::Real) -> *const c_void {
-    if let Some(inside) = emit::enter(here()) {
+    if let Some(inside) = emit::enter_live(here()) {
         executing(&inside);
         inside.leave();
     }

@@ -112,6 +112,11 @@ extern "C" fn resolve(real: &'static Real) -> *const c_void {
     real.get()
 }
 
+/// Calls that are not worth making a region, as in the tables of the other files.
+fn is_live(number: c_long) -> bool {
+    matches!(number, libc::SYS_close | libc::SYS_close_range | libc::SYS_wait4 | libc::SYS_execve)
+}
+
 /// What a release by number has decided before the call.
 enum Before {
     Nothing,
@@ -130,7 +135,8 @@ unsafe extern "C-unwind" fn tracked(
     f: usize,
 ) -> c_long {
     let at = here();
-    let before = emit::enter(at).map_or(Before::Nothing, |inside| {
+    let enter = if is_live(number) { emit::enter_live } else { emit::enter };
+    let before = enter(at).map_or(Before::Nothing, |inside| {
         let before = match number {
             libc::SYS_close => Before::Closing(fds::closing(&inside, a as c_int)),
             libc::SYS_dup2 | libc::SYS_dup3 => {
@@ -151,7 +157,7 @@ unsafe extern "C-unwind" fn tracked(
             core::mem::transmute(real::syscall.get());
         real(number, a, b, c, d, e, f)
     };
-    if let Some(inside) = emit::enter(at) {
+    if let Some(inside) = enter(at) {
         // SAFETY: the kernel has seen the arguments.
         unsafe { after(&inside, number, [a, b, c, d], result, before) };
         inside.leave();

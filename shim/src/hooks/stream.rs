@@ -24,7 +24,7 @@ hooks! {
         after(inside, new, old) reopened(&inside, path, mode, new, old);
     fn fdopen(fd: c_int, mode: *const c_char) -> *mut FILE; libc;
         after(inside, file) if !file.is_null() { fds::owned_by_stream(&inside, Op::Fdopen, fd, file as usize) };
-    fn fclose(file: *mut FILE) -> c_int; libc;
+    fn fclose(file: *mut FILE) -> c_int; libc live;
         before(inside) closing_stream(inside, file);
         after(inside, _result, handle) closed_stream(&inside, Op::Fclose, handle);
     fn tmpfile() -> *mut FILE; libc;
@@ -33,14 +33,14 @@ hooks! {
         after(inside, file) temporary(&inside, file);
     fn popen(command: *const c_char, mode: *const c_char) -> *mut FILE; libc;
         after(inside, file) piped(&inside, mode, file);
-    fn pclose(file: *mut FILE) -> c_int; libc;
+    fn pclose(file: *mut FILE) -> c_int; libc live;
         before(inside) closing_stream(inside, file);
         after(inside, _result, handle) closed_stream(&inside, Op::Pclose, handle);
     fn opendir(path: *const c_char) -> *mut DIR; libc;
         after(inside, directory) listed(&inside, path, directory);
     fn fdopendir(fd: c_int) -> *mut DIR; libc;
         after(inside, directory) if !directory.is_null() { fds::owned_by_stream(&inside, Op::Fdopendir, fd, directory as usize) };
-    fn closedir(directory: *mut DIR) -> c_int; libc;
+    fn closedir(directory: *mut DIR) -> c_int; libc live;
         before(inside) closing_directory(inside, directory);
         after(inside, _result, handle) closed_stream(&inside, Op::Closedir, handle);
 }

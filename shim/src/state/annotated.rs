@@ -34,7 +34,7 @@ pub fn kind(region: Region, name: &[u8]) -> Option<u32> {
         }
         match slot.compare_exchange(0, key, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => {
-                let row = region.row::<KindRow>(index as u32)?;
+                let row = region.make_row::<KindRow>(index as u32)?;
                 put_text(&row.name, name);
                 region.note_used::<KindRow>(index as u32 + 1, false);
                 return Some(FIRST_ANNOTATED_KIND + index as u32);
@@ -60,7 +60,7 @@ pub fn acquired(inside: &Inside, kind: u32, handle: u64, label: &[u8]) {
     let stack = inside.stack(start::settings().stack_depth);
     let site = sites::find(region, stack, kind, Op::Annotate, inside.now);
     let free = PRIVATE.free_annotated.take();
-    let row = free.and_then(|index| Some((index, region.row::<AnnotatedRow>(index)?)));
+    let row = free.and_then(|index| Some((index, region.make_row::<AnnotatedRow>(index)?)));
     if let Some((index, row)) = row {
         let generation = generation(row.state.load(Ordering::Relaxed)).wrapping_add(1).max(1);
         row.handle.store(handle, Ordering::Relaxed);

@@ -30,7 +30,8 @@ pub fn forked(inside: &Inside, op: Op, pid: i32, sequence: u32) {
     let stack = inside.stack(start::settings().stack_depth);
     let site = sites::find(region, stack, Kind::Process as u32, op, inside.now);
     let row = PRIVATE.free_children.take();
-    if let Some((index, row)) = row.and_then(|index| Some((index, region.row::<ChildRow>(index)?)))
+    if let Some((index, row)) =
+        row.and_then(|index| Some((index, region.make_row::<ChildRow>(index)?)))
     {
         let generation = generation(row.state.load(Ordering::Relaxed)).wrapping_add(1);
         row.pid.store(pid as u32, Ordering::Relaxed);

@@ -59,7 +59,7 @@ pub fn bits(flags: c_int) -> u8 {
     bits
 }
 
-/// The row of a number.
+/// The row of a number, if it or a neighbour was ever seen.
 pub fn row(region: Region, fd: c_int) -> Option<&'static FdRow> {
     region.row::<FdRow>(u32::try_from(fd).ok()?)
 }
@@ -140,7 +140,7 @@ pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
     let is_alias = matches!(what.op, Op::Dup | Op::Dup2 | Op::FcntlDup);
     let mut handle = FdHandle { number: fd as u32, generation: 0 };
     region.note_used::<FdRow>(fd as u32 + 1, false);
-    if let Some(row) = row(region, fd) {
+    if let Some(row) = region.make_row::<FdRow>(fd as u32) {
         let before = row.state.load(Ordering::Acquire);
         if RowState::from_word(before) != RowState::Free {
             // Its release was not seen, or is being written by the thread that made it.
@@ -293,12 +293,12 @@ pub fn census(region: Region) {
     let own = directory.as_fd().as_raw_fd();
     let now = region.header().start_tsc;
     sys::names(directory.as_fd(), |name| {
-        let Some(number) = crate::config::parse_decimal(name) else { return };
+        let Some(number) = crate::config::parse_decimal(name.to_bytes()) else { return };
         let fd = number as c_int;
         if fd == own {
             return;
         }
-        let Some(row) = row(region, fd) else { return };
+        let Some(row) = region.make_row::<FdRow>(fd as u32) else { return };
         let mut path: crate::config::Text<32> = crate::config::Text::EMPTY;
         let _ = path.push(b"/proc/self/fd/") && path.push_decimal(number);
         let mut target = [0; 256];

@@ -96,7 +96,8 @@ pub fn acquired(inside: &Inside, op: Op, address: usize, size: u64) {
 pub fn put(inside: &Inside, block: Taken) {
     let region = inside.region;
     let free = PRIVATE.free_heap.take();
-    let Some((index, row)) = free.and_then(|index| Some((index, region.row::<HeapRow>(index)?)))
+    let Some((index, row)) =
+        free.and_then(|index| Some((index, region.make_row::<HeapRow>(index)?)))
     else {
         region.note_used::<HeapRow>(0, true);
         let mean = mean(inside);

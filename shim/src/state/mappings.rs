@@ -149,7 +149,8 @@ fn count_release(inside: &Inside, row: &Mapped, bytes: u64) {
 fn put(inside: &Inside, mapped: Mapped) {
     let region = inside.region;
     let free = PRIVATE.free_mappings.take();
-    let Some((index, row)) = free.and_then(|index| Some((index, region.row::<MappingRow>(index)?)))
+    let Some((index, row)) =
+        free.and_then(|index| Some((index, region.make_row::<MappingRow>(index)?)))
     else {
         region.note_used::<MappingRow>(0, true);
         return;

@@ -1,8 +1,9 @@
 //! Stacks, hash-consed: the same frames get the same id.
 
 use crate::index::hash;
+use crate::layout::Row;
 use crate::private::PRIVATE;
-use crate::region::{Region, Row};
+use crate::region::Region;
 use crate::stack::{self, Registers, Stack};
 use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::record::STACK_LIMIT;
@@ -66,7 +67,7 @@ fn store(region: Region, frames: &[usize], flags: u32, hash: u32, epoch: u32) ->
         used.fetch_sub(units, Ordering::Relaxed);
         return None;
     }
-    let words: &[AtomicU64] = region.stack_words(unit, units)?;
+    let words: &[AtomicU64] = region.make_stack_words(unit, units)?;
     for (word, frame) in words.iter().skip(HEAD_WORDS).zip(frames) {
         word.store(*frame as u64, Ordering::Relaxed);
     }

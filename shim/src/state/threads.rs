@@ -22,14 +22,20 @@ pub fn claim(inside: &Inside, start: usize, argument: usize) -> Option<ThreadHan
     }
     let region = inside.region;
     let index = PRIVATE.free_threads.take();
-    let Some((index, row)) = index.and_then(|index| Some((index, region.row::<ThreadRow>(index)?)))
+    let Some((index, row)) =
+        index.and_then(|index| Some((index, region.make_row::<ThreadRow>(index)?)))
     else {
         region.note_used::<ThreadRow>(0, true);
         return None;
     };
     let [start_word, argument_word] = PRIVATE.starts.get(index as usize)?;
-    start_word.store(start, Ordering::Relaxed);
+    if start_word.load(Ordering::Acquire) != 0 {
+        // Somebody has scribbled on the row, so that it was taken for free while its thread was still
+        // on its way: what that one runs must not be overwritten. The row is not used again.
+        return None;
+    }
     argument_word.store(argument, Ordering::Relaxed);
+    start_word.store(start, Ordering::Release);
     let stack = inside.stack(start::settings().stack_depth);
     let site = sites::find(region, stack, Kind::Thread as u32, Op::PthreadCreate, inside.now);
     let generation = generation(row.state.load(Ordering::Relaxed)).wrapping_add(1).max(1);
@@ -54,6 +60,7 @@ pub fn claim(inside: &Inside, start: usize, argument: usize) -> Option<ThreadHan
 pub fn created(inside: &Inside, handle: ThreadHandle, pthread: u64, detached: bool, error: i32) {
     let Some(row) = inside.region.row::<ThreadRow>(handle.number) else { return };
     if error != 0 {
+        let _ = start_of(handle);
         let site = row.site.load(Ordering::Relaxed);
         row.state.store(RowState::Free.word(handle.generation), Ordering::Release);
         PRIVATE.free_threads.give(handle.number);
@@ -82,10 +89,11 @@ fn publish(row: &ThreadRow, handle: ThreadHandle, pthread: u64) {
     let _ = row.state.compare_exchange(claimed, live, Ordering::AcqRel, Ordering::Relaxed);
 }
 
-/// What the thread of a row runs; called by the thread itself.
+/// What the thread of a row runs; called once, by the thread itself.
 pub fn start_of(handle: ThreadHandle) -> (usize, usize) {
     PRIVATE.starts.get(handle.number as usize).map_or((0, 0), |[start, argument]| {
-        (start.load(Ordering::Relaxed), argument.load(Ordering::Relaxed))
+        let argument = argument.load(Ordering::Relaxed);
+        (start.swap(0, Ordering::AcqRel), argument)
     })
 }
 
