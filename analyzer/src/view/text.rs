@@ -42,7 +42,7 @@ pub fn program(report: &Report) -> String {
 }
 
 fn base(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    path.rsplit('/').next().filter(|name| !name.is_empty()).unwrap_or(path)
 }
 
 /// The one line that says how it stands, within so many columns where that can be.
@@ -103,9 +103,7 @@ pub fn summary(report: &Report) -> Option<String> {
 }
 
 fn is_partial(report: &Report) -> bool {
-    report.trace.events_lost > 0
-        || open_ended(report) > 0
-        || report.processes.iter().any(|process| !process.not_visible.is_empty())
+    !unseen(report).is_empty()
 }
 
 /// Processes whose end is not in the trace.

@@ -1,30 +1,62 @@
-//! What `run` says when CMD has ended.
+//! What `run` says when CMD has ended, and what it exits with.
 
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 
-use crate::cli::{ReportTo, Run};
+use crate::cli::{Format, ReportTo, Run};
+use crate::cmd::{failure, report};
+use crate::error::EXIT_RUN_FAILED;
 use crate::escape::visible;
+use crate::report::Report;
 use crate::source::manifest::Manifest;
+use crate::view;
 
-/// Says what was collected, and where it is; gives the exit code.
+/// Says what was found, and where the trace is; gives the exit code: CMD's own, or that of
+/// `--fail-on` where CMD succeeded and a rule matched.
+///
+/// A report that cannot be made is told. It is a failure of `run` only where it was asked for: who
+/// asked for CMD alone gets CMD's status.
 ///
 /// # Errors
-/// Where a report was asked for and cannot be made.
+/// Where the report could be made but not written.
 pub fn tell(options: &Run, trace: &Path, manifest: &Manifest, code: u8) -> anyhow::Result<u8> {
-    if options.report == Some(ReportTo::None) {
+    let judging = &options.judging;
+    if options.report == Some(ReportTo::None) && judging.fail_on.is_none() {
         return Ok(code);
     }
-    let mut stderr = std::io::stderr().lock();
-    if let Some(why) = &manifest.collector.stopped {
-        let _ = writeln!(stderr, "resshim: collecting stopped: {}", visible(why));
+    if options.report != Some(ReportTo::None)
+        && let Some(why) = &manifest.collector.stopped
+    {
+        let _ = writeln!(std::io::stderr(), "resshim: collecting stopped: {}", visible(why));
     }
-    for problem in &manifest.collector.problems {
-        let _ = writeln!(stderr, "resshim: {}", visible(problem));
+    let found = match report::of(trace, judging, None) {
+        Ok(found) => found,
+        Err(error) => {
+            failure::tell(&error);
+            let is_asked = options.report.is_some() || judging.fail_on.is_some();
+            return Ok(if is_asked { EXIT_RUN_FAILED } else { code });
+        }
+    };
+    print(options, &found)?;
+    let has_failed = report::fails(&found, judging);
+    Ok(if code == 0 && has_failed { options.fail_code } else { code })
+}
+
+fn print(options: &Run, found: &Report) -> anyhow::Result<()> {
+    let judging = &options.judging;
+    let two_lines = || std::io::stderr().lock().write_all(view::two_lines(found).as_bytes());
+    match &options.report {
+        Some(ReportTo::None) => {}
+        Some(ReportTo::Print(format, file)) => {
+            report::print(found, judging, *format, file.as_ref())?;
+            if file.is_some() {
+                two_lines()?;
+            }
+        }
+        None if std::io::stderr().is_terminal() => {
+            report::print(found, judging, Format::Table, None)?;
+        }
+        None => two_lines()?,
     }
-    let _ = stderr.is_terminal();
-    let regions = manifest.collector.regions;
-    let _ = writeln!(stderr, "resshim: {regions} process images recorded");
-    let _ = writeln!(stderr, "resshim: trace {}", visible(&trace.display().to_string()));
-    Ok(code)
+    Ok(())
 }
