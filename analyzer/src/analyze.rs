@@ -323,8 +323,12 @@ fn kind_totals(model: &Model, of: &KindStats) -> KindTotals {
 fn overhead(trace: &Trace, model: &Model) -> Overhead {
     let own = model.images.iter().map(|image| trace.clock.span_ns(image.own_ticks) as f64);
     let own: f64 = own.sum();
-    let cpu = trace.regions.iter().filter_map(|region| region.facts.as_ref());
-    let cpu: f64 = cpu.map(|facts| facts.last.cpu_ticks as f64 / USER_HZ * 1e9).sum();
+    // What the process said at its end is exact; the collector's look is in ticks of 10 ms.
+    let cpu = trace.regions.iter().map(|region| match region.state.header.end_cpu_ns {
+        0 => region.facts.as_ref().map_or(0.0, |facts| facts.last.cpu_ticks as f64 / USER_HZ * 1e9),
+        exact => exact as f64,
+    });
+    let cpu: f64 = cpu.sum();
     let regions: u64 = model.images.iter().map(|image| image.region_bytes).sum();
     let steps = model.steps.iter().map(|step| Step {
         at_s: seconds(step.at_ns),

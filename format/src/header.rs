@@ -146,6 +146,8 @@ pub struct Header {
     pub vforks: AtomicU32,
     /// Bit per descriptor-table fact: 1 = the census was taken.
     pub facts: AtomicU32,
+    /// Processor time of the process when it ended, nanoseconds; 0 = not known.
+    pub end_cpu_ns: AtomicU64,
 }
 
 /// How an image ended.

@@ -499,6 +499,7 @@ pub fn finish(end: End, status: u32) {
         crate::emit::plain(op, &[status as u64], &[]);
         let header = region.header();
         header.end_status.store(status, Ordering::Relaxed);
+        header.end_cpu_ns.store(sys::cpu_ns(), Ordering::Relaxed);
         header.end_tsc.store(sys::counter(), Ordering::Relaxed);
         header.end_monotonic_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
         header.unseen.store(PRIVATE.unseen.load(Ordering::Relaxed), Ordering::Relaxed);

@@ -262,6 +262,11 @@ pub fn monotonic_ns() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
+/// Processor time of this process so far, nanoseconds.
+pub fn cpu_ns() -> u64 {
+    clock(libc::CLOCK_PROCESS_CPUTIME_ID)
+}
+
 /// `CLOCK_REALTIME`, nanoseconds since 1970.
 pub fn realtime_ns() -> u64 {
     clock(libc::CLOCK_REALTIME)

@@ -39,10 +39,8 @@ pub struct Tls {
     pub ending: u32,
     /// Mean for which `heap_left` was drawn, so that a change takes effect.
     pub heap_epoch: u32,
-    /// Counter when this thread's self-timing began, 0 = not timing.
-    pub timing: u64,
-    /// The C library works for itself inside a call of ours (`popen`, `malloc` under `calloc`): no event.
-    pub inside: u32,
+    /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
+    pub left: u32,
 }
 
 const _: () = assert!(core::mem::size_of::<Tls>() <= TLS_BYTES);

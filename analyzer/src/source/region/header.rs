@@ -47,6 +47,8 @@ pub struct RegionHeader {
     pub growth_refused: u32,
     pub nested: u32,
     pub own_ticks: u64,
+    /// Processor time of the process at its end, nanoseconds; 0 = not known.
+    pub end_cpu_ns: u64,
     pub heap_bytes_seen: u64,
     pub unseen: u64,
     pub vforks: u32,
@@ -91,6 +93,7 @@ impl From<header::Header> for RegionHeader {
             growth_refused: header.growth_refused.into_inner(),
             nested: header.nested.into_inner(),
             own_ticks: header.own_ticks.into_inner(),
+            end_cpu_ns: header.end_cpu_ns.into_inner(),
             heap_bytes_seen: header.heap_bytes_seen.into_inner(),
             unseen: header.unseen.into_inner(),
             vforks: header.vforks.into_inner(),
