@@ -88,7 +88,7 @@ fn normalised_output_has_no_addresses_times_or_paths() {
     let text = "/somewhere/a: 12 leaks at 0x7ffc12 of pid 4711 in 0.31 s, 3 sites, 16 KiB   \nabc2 x86_64\n";
     assert_eq!(
         normaliser.apply(text),
-        "[DIRECTORY]/a: 12 leaks at [ADDRESS] of pid [N] in [N] s, 3 sites, [N] KiB\nabc2 x86_64\n"
+        "[DIRECTORY]/a: 12 leaks at [ADDRESS] of pid [N] in [TIME], 3 sites, [SIZE]\nabc2 x86_64\n"
     );
 }
 

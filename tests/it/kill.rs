@@ -66,7 +66,9 @@ fn a_traced_process_has_no_descriptor_of_the_shim() {
         .spawn()
         .expect("starts");
     let mut first = [0; 16];
-    child.stdout.take().expect("piped").read_exact(&mut first).expect("counts");
+    // Open until the end: a closed pipe would end the program.
+    let mut counts = child.stdout.take().expect("piped");
+    counts.read_exact(&mut first).expect("counts");
     let directory = format!("/proc/{}/fd", child.id());
     let targets: Vec<String> = fs::read_dir(directory)
         .expect("fd")

@@ -5,6 +5,7 @@ mod harness;
 mod kill;
 mod places;
 mod records;
+mod reports;
 mod rows;
 mod symbols;
 mod symbols_of_so;

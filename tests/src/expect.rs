@@ -36,8 +36,8 @@ impl Normaliser {
         self.replace(&path.to_string_lossy(), name)
     }
 
-    /// `text` with the replacements made, `0x…` as `[ADDRESS]`, runs of digits that measure
-    /// something (times, sizes with a unit, dates, pids after `pid`) as `[N]`, no trailing blanks.
+    /// `text` with the replacements made, `0x…` as `[ADDRESS]`, what is measured as its unit's kind,
+    /// pids and tids as `[N]`, no trailing blanks.
     pub fn apply(&self, text: &str) -> String {
         let mut text = text.to_owned();
         for (from, to) in &self.replacements {
@@ -45,7 +45,7 @@ impl Normaliser {
         }
         let mut lines: Vec<String> = text.lines().map(|l| l.trim_end().to_owned()).collect();
         for line in &mut lines {
-            *line = without_measures(&without_addresses(line));
+            *line = without_measures(&without_addresses(line)).replace("< [", "[");
         }
         lines.push(String::new());
         lines.join("\n")
@@ -65,9 +65,13 @@ fn without_addresses(line: &str) -> String {
     out + rest
 }
 
-/// Units whose numbers are measured, not counted.
-const UNITS: &[&str] =
-    &["ns", "us", "µs", "ms", "s", "min", "h", "%", "B", "KiB", "MiB", "GiB", "kB", "MB"];
+/// Units whose numbers are measured, not counted, and what is shown in place of number and unit: a
+/// duration of 900 µs is one of 1.1 ms the next time.
+const UNITS: &[(&str, &[&str])] = &[
+    ("[TIME]", &["ns", "us", "µs", "ms", "s", "min", "h"]),
+    ("[SIZE]", &["B", "KiB", "MiB", "GiB", "kB", "MB"]),
+    ("[PERCENT]", &["%"]),
+];
 /// Words after which a number is an identity.
 const IDENTITIES: &[&str] = &["pid", "pid:", "tid", "tid:", "thread:", "process"];
 
@@ -83,15 +87,23 @@ fn without_measures(line: &str) -> String {
         let blanks = rest[end..].len() - unit.len();
         let unit_end = unit.find(|c: char| !c.is_alphabetic() && c != '%').unwrap_or(unit.len());
         let begins_word = !out.ends_with(|c: char| c.is_alphanumeric() || c == '_');
-        let measures = blanks <= 1 && UNITS.contains(&&unit[..unit_end]);
+        let word = &unit[..unit_end];
+        let measure = UNITS.iter().find(|(_, units)| blanks <= 1 && units.contains(&word));
         let identity = IDENTITIES.iter().any(|word| {
             let before = out.trim_end_matches([' ', '#']);
             before.ends_with(word)
                 && !before[..before.len() - word.len()].ends_with(char::is_alphabetic)
         });
-        let masked = begins_word && (measures || identity);
-        out.push_str(if masked { "[N]" } else { number });
-        rest = &rest[end..];
+        match measure {
+            Some((shown, _)) if begins_word => {
+                out.push_str(shown);
+                rest = &unit[unit_end..];
+            }
+            _ => {
+                out.push_str(if begins_word && identity { "[N]" } else { number });
+                rest = &rest[end..];
+            }
+        }
     }
     out + rest
 }

@@ -1,0 +1,179 @@
+//! What `report` finds in programs that leak one thing each, and how `run` passes on what CMD did.
+
+use resshim_tests::expect::{self, Normaliser};
+use resshim_tests::launch::{Ending, Launch};
+use resshim_tests::program::{self, Program};
+use resshim_tests::scratch::Scratch;
+use serde_json::Value;
+
+/// A finding, as far as these tests look: rule, kind, how many, innermost function.
+type Found = (String, String, u64, String);
+
+/// Runs a program of `leaks` under `run`; the report of its trace as JSON.
+fn report_of_run(name: &str) -> Value {
+    let (program, out) = (leaking(name), Scratch::new(name));
+    let trace = out.path().join("trace");
+    let launch = Launch::of(&program).directory(out.path()).env("RESSHIM_HEAP_SAMPLE", "1");
+    assert_eq!(launch.under_run(&trace).run().ending, Ending::Exit(0));
+    json(&trace)
+}
+
+/// The same of a bare preload.
+fn report_of_preload(name: &str) -> Value {
+    let (program, out) = (leaking(name), Scratch::for_regions(name));
+    let launch = Launch::of(&program).directory(out.path()).env("RESSHIM_HEAP_SAMPLE", "1");
+    assert_eq!(launch.preloaded(out.path()).run().ending, Ending::Exit(0));
+    json(out.path())
+}
+
+fn leaking(name: &str) -> Program {
+    program::named(&format!("leaks/{name}"))
+}
+
+fn json(trace: &std::path::Path) -> Value {
+    let report =
+        Launch::cli().args(["report", "--at-exit", "--format", "json"]).args([trace]).run();
+    assert_eq!(report.ending, Ending::Exit(0), "{}", report.stderr_text());
+    serde_json::from_slice(&report.stdout).expect("JSON")
+}
+
+fn findings(report: &Value) -> Vec<Found> {
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let all = report["findings"].as_array().expect("findings");
+    all.iter()
+        .map(|finding| {
+            let function = text(&finding["site"]["frames"][0]["function"]);
+            let count = finding["count"].as_u64().expect("count");
+            (text(&finding["rule"]), text(&finding["kind"]), count, function)
+        })
+        .collect()
+}
+
+fn finds(name: &str, rule: &str, kind: &str, count: u64, function: &str) {
+    let expected = (rule.to_owned(), kind.to_owned(), count, function.to_owned());
+    for (how, report) in [("run", report_of_run(name)), ("preload", report_of_preload(name))] {
+        let found = findings(&report);
+        assert!(found.contains(&expected), "{name}, {how}: {expected:?} is not in {found:?}");
+        let same_kind = found.iter().filter(|found| found.1 == kind).count();
+        assert_eq!(same_kind, 1, "{name}, {how}: more than one of {kind}: {found:?}");
+    }
+}
+
+#[test]
+fn leaked_files_are_found_at_their_line() {
+    finds("leaks_files", "leak", "file", 20, "leak_file");
+    let report = report_of_run("leaks_files");
+    let frame = &report["findings"][0]["site"]["frames"][0];
+    assert_eq!(frame["line"], 4, "{frame}");
+    assert!(frame["file"].as_str().is_some_and(|file| file.ends_with("leaks_files.c")), "{frame}");
+    let kinds = report["kinds"].as_array().expect("kinds");
+    let files = kinds.iter().find(|kind| kind["kind"] == "file").expect("files");
+    let totals = [&files["acquired"], &files["released"], &files["live"]];
+    assert_eq!(totals.map(|total| total.as_u64().unwrap_or(u64::MAX)), [40, 20, 20]);
+}
+
+#[test]
+fn leaked_descriptors_of_every_kind_are_found() {
+    finds("leaks_sockets", "leak", "unix", 10, "leak_socket");
+    finds("leaks_pipes", "leak", "pipe", 10, "leak_pipe_end");
+    finds("leaks_streams", "leak", "file", 10, "leak_stream");
+    finds("leaks_directories", "leak", "dir", 10, "leak_directory");
+}
+
+#[test]
+fn leaked_blocks_and_mappings_are_found() {
+    finds("leaks_heap", "leak", "heap", 100, "leak_blocks");
+    finds("leaks_mappings", "leak", "mapping", 10, "leak_mapping");
+}
+
+#[test]
+fn threads_and_children_that_nobody_waits_for_are_found() {
+    finds("leaks_threads", "leak", "thread", 5, "leak_thread");
+    finds("leaks_children", "leak", "process", 5, "leak_child");
+}
+
+#[test]
+fn the_second_of_two_who_close_is_found() {
+    let found = findings(&report_of_run("closes_twice"));
+    // The last close finds nothing there; the ones before too: nobody took the number meanwhile.
+    let second = found.iter().find(|found| found.0 == "double-close").expect("a double close");
+    assert_eq!(second.3, "closes_again");
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn nothing_is_found_where_all_is_given_back() {
+    assert_eq!(findings(&report_of_run("leaks_nothing")), []);
+    assert_eq!(findings(&report_of_preload("leaks_nothing")), []);
+}
+
+#[test]
+fn run_ends_as_the_command_ended() {
+    let out = Scratch::new("endings");
+    let ending = |script: &str| {
+        let launch = Launch::new("sh").args(["-c", script]);
+        launch.under_run(&out.path().join("trace")).run().ending
+    };
+    assert_eq!(ending("exit 3"), Ending::Exit(3));
+    assert_eq!(ending("kill -9 $$"), Ending::Exit(137));
+    let run = |command: &str| Launch::new(command).under_run(&out.path().join("trace")).run();
+    assert_eq!(run("/absent/program").ending, Ending::Exit(127));
+    assert_eq!(run("/dev/null").ending, Ending::Exit(126));
+}
+
+#[test]
+fn the_table_of_a_leak_reads_as_expected() {
+    let (program, out) = (leaking("leaks_files"), Scratch::new("table"));
+    let trace = out.path().join("trace");
+    Launch::of(&program).under_run(&trace).run();
+    let source = program.source.parent().expect("a directory");
+    let report = Launch::cli()
+        .directory(source)
+        .args(["report", "--at-exit"])
+        .args([&trace])
+        .env("COLUMNS", "80")
+        .run();
+    assert_eq!((report.ending, report.stderr_text()), (Ending::Exit(0), String::new()));
+    let mut normaliser = Normaliser::new();
+    normaliser.replace_path(&trace, "[TRACE]");
+    // When it was, and how near the limit of this machine: told, but not to be compared.
+    let text: Vec<String> = report.stdout_text().lines().map(without_moments).collect();
+    expect::output("report_leaks_files", &normaliser.apply(&text.join("\n")));
+}
+
+fn without_moments(line: &str) -> String {
+    if line.starts_with("limit ") {
+        return "limit   [LIMIT]".to_owned();
+    }
+    match line.split_once(", since ") {
+        Some((what, _)) => format!("{what}, since [TIME]"),
+        None => line.to_owned(),
+    }
+}
+
+#[test]
+fn commands_without_sense_are_refused_in_one_line() {
+    let out = Scratch::new("refused");
+    let empty = out.path().join("empty");
+    std::fs::create_dir(&empty).expect("directory");
+    let file = out.path().join("file");
+    std::fs::write(&file, "no trace").expect("file");
+    let mut texts = String::new();
+    for args in
+        [&["report", "/absent/trace"][..], &["report", "--fail-on", "nonsense"], &["nonsense"]]
+    {
+        let outcome = Launch::cli().args(args).run();
+        assert_eq!(outcome.ending, Ending::Exit(2), "{args:?}: {}", outcome.stderr_text());
+        assert_eq!(outcome.stdout_text(), "", "{args:?}");
+        texts += &format!("$ resshim {}\n{}", args.join(" "), outcome.stderr_text());
+    }
+    for path in [&empty, &file] {
+        let outcome = Launch::cli().args(["report"]).args([path]).run();
+        assert_eq!(outcome.ending, Ending::Exit(2), "{}", outcome.stderr_text());
+        let name = path.file_name().expect("a name").to_string_lossy();
+        texts += &format!("$ resshim report {name}\n{}", outcome.stderr_text());
+    }
+    let mut normaliser = Normaliser::new();
+    normaliser.replace_path(out.path(), "[SCRATCH]");
+    expect::output("refused", &normaliser.apply(&texts));
+}
