@@ -349,3 +349,22 @@ fn a_link_of_the_reader_is_followed() {
     let site = resolved(&mut Symbols::open(None), &taken);
     assert_eq!(names(&site)[..2], ["innermost", "middle"]);
 }
+
+#[test]
+fn root_reads_names_of_a_users_binary_and_not_of_a_third_ones() {
+    // Only root can give files away.
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let dir = Scratch::new("symbols-foreign");
+    let binary = build(dir.path(), &program("inlined.c"), &[]);
+    let mut taken = taken(&binary);
+    std::os::unix::fs::chown(&binary, Some(12345), None).expect("given away");
+    taken.0.user = 12345;
+    assert_inlined_site(&resolved(&mut Symbols::open(None), &taken));
+    taken.0.user = 54321;
+    let mut symbols = Symbols::open(None);
+    assert_eq!(resolved(&mut symbols, &taken).site.frames[0].function, "");
+    let said = symbols.diagnostics();
+    assert!(said.iter().any(|d| d.text.contains("belongs to user 12345")), "{said:?}");
+}

@@ -31,8 +31,21 @@ pub struct Elf {
     pub altlink: Option<OsString>,
     /// Has DWARF line and function information.
     pub has_dwarf: bool,
+    /// Where its `.debug_info` and `.debug_abbrev` are, if they are not compressed.
+    pub info: Option<Range>,
+    /// See `info`.
+    pub abbreviations: Option<Range>,
     /// Bytes that its compressed sections claim to have once expanded.
     pub expanded_bytes: u64,
+}
+
+/// A part of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Where it begins.
+    pub offset: u64,
+    /// How long it is.
+    pub bytes: u64,
 }
 
 struct Section {
@@ -41,6 +54,13 @@ struct Section {
     flags: u64,
     offset: u64,
     size: u64,
+}
+
+impl Section {
+    fn plain(&self) -> Option<Range> {
+        let range = Range { offset: self.offset, bytes: self.size };
+        (self.flags & SHF_COMPRESSED == 0).then_some(range)
+    }
 }
 
 /// Reads a 64-bit little-endian ELF file; `None` for everything else.
@@ -67,7 +87,11 @@ pub fn read(file: &File) -> Option<Elf> {
         }
         let name = names.get(section.name as usize..).unwrap_or_default();
         match name.split(|b| *b == 0).next().unwrap_or_default() {
-            b".debug_info" => elf.has_dwarf = section.size > 0,
+            b".debug_info" => {
+                elf.has_dwarf = section.size > 0;
+                elf.info = section.plain();
+            }
+            b".debug_abbrev" => elf.abbreviations = section.plain(),
             b".gnu_debuglink" => elf.debuglink = content().and_then(|c| debuglink(&c)),
             b".gnu_debugaltlink" => {
                 elf.altlink = content()

@@ -62,6 +62,8 @@ pub struct Opened {
     pub path: PathBuf,
     /// Inode of the original.
     pub inode: u64,
+    /// Whether it belongs to neither root nor the reader.
+    pub is_foreign: bool,
     /// Last change of the original's content or attributes, nanoseconds since 1970.
     pub changed_ns: u64,
 }
@@ -92,13 +94,13 @@ pub fn open(path: &Path, user: u32, max_bytes: u64) -> Result<Opened, Refusal> {
         .saturating_mul(1_000_000_000)
         .saturating_add(stat.ctime_nsec().max(0) as u64);
     let reader = rustix::process::geteuid().as_raw();
-    let file = if stat.uid() == 0 || stat.uid() == reader {
-        file
-    } else {
+    let is_foreign = stat.uid() != 0 && stat.uid() != reader;
+    let file = match is_foreign {
         // It will be mapped: its owner could cut it short, which would kill us with SIGBUS.
-        copy(&file, stat.len())?
+        true => copy(&file, stat.len())?,
+        false => file,
     };
-    Ok(Opened { file, path, inode: stat.ino(), changed_ns })
+    Ok(Opened { file, path, inode: stat.ino(), is_foreign, changed_ns })
 }
 
 /// The directory and name that the path leads to.

@@ -9,6 +9,7 @@
 //! address.
 
 mod demangle;
+mod depth;
 mod elf;
 pub mod file;
 pub mod normalise;
@@ -168,6 +169,10 @@ impl Symbols {
         let mut frames = Vec::new();
         let mut keys = Vec::new();
         for address in calls(stack) {
+            // Hostile debug information can claim a thousand inlined calls at each address.
+            if frames.len() >= MAX_FRAMES {
+                break;
+            }
             for (frame, key) in frames_at(image, &self.names, address, stack.epoch) {
                 frames.push(frame);
                 keys.push(key);

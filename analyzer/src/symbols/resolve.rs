@@ -18,6 +18,7 @@ use blazesym::symbolize::source::{Elf as ElfSource, Source};
 use blazesym::symbolize::{CodeInfo, Input, Symbolized, Symbolizer};
 
 use super::demangle::{MAX_NAME, demangle};
+use super::depth;
 use super::elf::{self, Elf};
 use super::file::{self, MAX_BYTES, Opened, Refusal};
 use crate::source::frame::crc32_continued;
@@ -215,7 +216,12 @@ fn ask_in_order(opened: &Opened, elf: &Elf, user: u32) -> Vec<ElfSource> {
     tables.debug_syms = false;
     // What blazesym would open by itself was looked at before, or it may not look.
     let links = elf.debuglink.is_some() || !altlink_is_safe(opened, elf, user);
-    match elf.has_dwarf && !links && elf.expanded_bytes <= MAX_EXPANDED_BYTES {
+    let is_shallow = || match (elf.info, elf.abbreviations) {
+        (Some(info), Some(abbreviations)) => depth::is_shallow(&opened.file, info, abbreviations),
+        _ => false,
+    };
+    let fits = elf.expanded_bytes <= MAX_EXPANDED_BYTES;
+    match elf.has_dwarf && !links && fits && (!opened.is_foreign || is_shallow()) {
         true => vec![ElfSource::new(opened.handle()), tables],
         false => vec![tables],
     }
