@@ -9,3 +9,4 @@ mod reports;
 mod rows;
 mod symbols;
 mod symbols_of_so;
+mod unwind;

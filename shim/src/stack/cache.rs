@@ -163,8 +163,9 @@ mod tests {
         let code_of = |pc: usize| (pc.wrapping_mul(0x9e3779b1) >> 7) as u32 & CODE_MASK as u32;
         let mut hits = 0;
         for pc in pcs() {
-            View::now().put(pc, code_of(pc));
-            assert_eq!(View::now().get(pc), Some(code_of(pc)));
+            let view = View::now();
+            view.put(pc, code_of(pc));
+            assert_eq!(view.get(pc), Some(code_of(pc)));
         }
         for pc in pcs() {
             if let Some(code) = View::now().get(pc) {

@@ -1,0 +1,8 @@
+// part of dl.c: the same code as its twin but for the size of the frame
+// build: -Wl,--build-id=0xa1a2a3a4
+int call(int (*function)(void)) {
+    volatile char room[400];
+    room[1] = 1;
+    int result = function();
+    return result + room[1];
+}
