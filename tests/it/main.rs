@@ -7,6 +7,7 @@ mod places;
 mod records;
 mod reports;
 mod rows;
+mod run;
 mod symbols;
 mod symbols_of_so;
 mod unwind;

@@ -80,14 +80,18 @@ pub fn remove(path: &Path) -> bool {
         }
     }
     // Only a directory that was made for one run: the shim's own is used on.
-    let made = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"));
-    if made {
+    if is_of_one_run(path) {
         for name in [INDEX_FILE, QUOTA_FILE] {
             let _ = std::fs::remove_file(path.join(name));
         }
         let _ = std::fs::remove_dir(path);
     }
     true
+}
+
+/// Whether the directory was made by [`make`].
+pub fn is_of_one_run(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("run-"))
 }
 
 /// Whether the file has no magic yet: whoever made it has told nothing.

@@ -125,6 +125,15 @@ impl Collector {
         self.followed.len()
     }
 
+    /// Whether processes live that write, or may yet write, into the live directory of a run: a fork
+    /// child has no region before it has something to tell. Not cheap: it looks through `/proc`.
+    pub fn has_descendants(&self) -> bool {
+        use std::os::unix::ffi::OsStrExt;
+        let mut variable = b"RESSHIM_OUT=".to_vec();
+        variable.extend(self.live.as_os_str().as_bytes());
+        self.living() > 0 || proc::any_with_variable(&variable)
+    }
+
     /// How long to wait until the next round.
     pub fn interval(&self) -> Duration {
         self.interval
@@ -158,15 +167,15 @@ impl Collector {
     /// live directory goes if nothing is left in it.
     pub fn finish(mut self) -> Manifest {
         self.round();
-        let mut living = 0;
+        let living =
+            live::is_of_one_run(&self.live) && self.has_descendants() || !self.followed.is_empty();
         for (_, mut followed) in std::mem::take(&mut self.followed) {
-            living += 1;
             followed.close(&mut self.store, false);
             followed.release();
         }
         self.store.copy_index(&self.live);
         let stopped = self.store.is_stopped();
-        self.store.manifest.complete = living == 0 && !stopped && self.names.waiting() == 0;
+        self.store.manifest.complete = !living && !stopped && self.names.waiting() == 0;
         if self.store.manifest.complete && live::remove(&self.live) {
             self.store.manifest.live_dir = None;
         }
@@ -174,7 +183,8 @@ impl Collector {
         self.store.manifest
     }
 
-    fn write_manifest(&mut self) {
+    /// Replaces the manifest.
+    pub fn write_manifest(&mut self) {
         self.store.manifest.ended_monotonic_ns = proc::monotonic_ns();
         self.store.manifest.collector.cpu_ns = proc::own_cpu_ns();
         self.store.write_manifest();

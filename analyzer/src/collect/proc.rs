@@ -132,6 +132,19 @@ impl ProcessId {
     }
 }
 
+/// Whether a process lives that was started with this variable (`NAME=value`) in its environment.
+/// Processes of other users cannot be asked.
+pub fn any_with_variable(variable: &[u8]) -> bool {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return false };
+    let own = std::process::id();
+    entries.flatten().any(|entry| {
+        let pid = entry.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
+        let Some(pid) = pid.filter(|pid| *pid != own) else { return false };
+        let Ok(environment) = std::fs::read(path(pid, "environ")) else { return false };
+        environment.split(|byte| *byte == 0).any(|there| there == variable)
+    })
+}
+
 /// `Max open files            1024                 524288               files`
 fn parse_limits(text: &str) -> BTreeMap<String, u64> {
     let mut limits = BTreeMap::new();

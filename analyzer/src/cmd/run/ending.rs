@@ -24,10 +24,12 @@ pub fn tell(options: &Run, trace: &Path, manifest: &Manifest, code: u8) -> anyho
     if options.report == Some(ReportTo::None) && judging.fail_on.is_none() {
         return Ok(code);
     }
-    if options.report != Some(ReportTo::None)
-        && let Some(why) = &manifest.collector.stopped
-    {
-        let _ = writeln!(std::io::stderr(), "resshim: collecting stopped: {}", visible(why));
+    if options.report != Some(ReportTo::None) {
+        let collector = &manifest.collector;
+        let stopped = collector.stopped.iter().map(|why| format!("collecting stopped: {why}"));
+        for line in stopped.chain(collector.problems.iter().cloned()) {
+            let _ = writeln!(std::io::stderr(), "resshim: {}", visible(&line));
+        }
     }
     let found = match report::of(trace, judging, None) {
         Ok(found) => found,

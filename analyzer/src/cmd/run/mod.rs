@@ -18,15 +18,18 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open};
 
 use self::signals::Signals;
-use super::{library, traces};
+use super::{failure, library, traces};
 use crate::cli::{Profile, Run};
 use crate::collect::store::Existing;
 use crate::collect::{Collector, Options, live, proc};
-use crate::error::{Error, Result};
+use crate::error::{EXIT_RUN_FAILED, Error, Result};
 use crate::source::manifest::{Manifest, TRACE_VERSION};
 
 /// How long processes that end together with CMD are waited for.
 const STRAGGLERS: Duration = Duration::from_millis(100);
+
+/// How often descendants without a region are looked for.
+const DESCENDANTS: Duration = Duration::from_millis(200);
 
 /// Runs CMD; the exit code is CMD's.
 ///
@@ -47,7 +50,12 @@ pub fn run(options: &Run) -> anyhow::Result<u8> {
         }
     };
     let manifest = collector.finish();
-    ending::tell(options, &trace, &manifest, exit_code(status))
+    let code = exit_code(status);
+    // A report that nobody could be shown does not hide how CMD ended.
+    Ok(ending::tell(options, &trace, &manifest, code).unwrap_or_else(|error| {
+        let own = failure::tell(&error);
+        if code == 0 && own != 0 { EXIT_RUN_FAILED } else { code }
+    }))
 }
 
 /// An error of resshim itself: 125, so that it is not taken for CMD's.
@@ -130,6 +138,7 @@ fn supervise(options: &Run, name: &OsStr, collector: &mut Collector) -> Result<E
         let mut child = spawned.map_err(|source| start_error(name, source))?;
         raise_own_limit();
         collector.manifest().command_pid = child.id();
+        collector.write_manifest();
         let status = follow(&mut child, &signals, collector).map_err(failed)?;
         collector.manifest().command_end = Some(end_word(status));
         if !status.success() {
@@ -193,10 +202,18 @@ pub fn wait<'a>(mut fds: Vec<PollFd<'a>>, collector: &'a Collector) {
 /// Descendants that are still there: all of them with `--wait-tree`, else those that are just ending.
 fn wait_for_tree(wait_tree: bool, signals: &Signals, collector: &mut Collector) {
     let start = Instant::now();
+    let mut looked: Option<Instant> = None;
     loop {
         collector.round();
         if collector.living() == 0 {
-            return;
+            // Looking through `/proc` is not for every round.
+            let due = looked.is_none_or(|at| at.elapsed() >= DESCENDANTS);
+            if !wait_tree || (due && !collector.has_descendants()) {
+                return;
+            }
+            if due {
+                looked = Some(Instant::now());
+            }
         }
         let interrupted = wait_tree && !signals.came().is_empty();
         if interrupted || (!wait_tree && start.elapsed() >= STRAGGLERS) {
