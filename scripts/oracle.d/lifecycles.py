@@ -50,7 +50,8 @@ class Descriptor:
 class Process:
     def __init__(self, pid, descriptors, before_exec=False):
         self.pid, self.descriptors, self.before_exec = pid, descriptors, before_exec
-        self.has_events = False
+        # A fork child is an image of its own from its first event on; what came by exec is one anyway.
+        self.is_image = False
 
 
 class Origin:
@@ -178,10 +179,16 @@ class Replay:
         if "CLONE_THREAD" in clone.text:
             return parent
         is_vfork = clone.name == "vfork" or "CLONE_VFORK" in clone.text
-        if not is_vfork:
-            self.images += 1
         copies = {n: d.passed_on() for n, d in parent.descriptors.items()}
         return Process(clone.result, copies, before_exec=is_vfork)
+
+    def _image(self, process):
+        self.images += 1
+        process.is_image = True
+
+    def _event(self, process):
+        if not process.is_image:
+            self._image(process)
 
     def _add(self, process, fd, descriptor, alias=False):
         if fd in process.descriptors:
@@ -193,6 +200,7 @@ class Replay:
             self.unseen[descriptor.kind] += 1
             self.unseen_by[descriptor.origin, descriptor.kind] += 1
         else:
+            self._event(process)
             (self.aliased if alias else self.acquired)[descriptor.kind] += 1
 
     def _remove(self, process, fd, function, tid, replaced=False, seen=True):
@@ -200,6 +208,8 @@ class Replay:
         if descriptor is None or process.before_exec:
             return
         kind = descriptor.kind
+        if descriptor.seen and seen:
+            self._event(process)
         if not replaced and descriptor.origin == function and descriptor.tid == tid:
             self.transient[kind] += 1
             self.transient_by[function, kind] += 1
@@ -287,12 +297,13 @@ class Replay:
             if origin.hook or origin.is_internal:
                 self.threads += 1
         elif not process.before_exec:
+            self._event(process)
             self.children += 1
 
     def _on_exec(self, call, process, _):
         if call.result != 0:
             return
-        self.images += 1
+        self._image(process)
         for descriptor in process.descriptors.values():
             if descriptor.cloexec and descriptor.seen and not descriptor.inherited and not process.before_exec:
                 self.released[descriptor.kind] += 1
