@@ -106,6 +106,17 @@ def kind_of(call, process):
     return KIND[name]
 
 
+def kind_of_link(target):
+    """Kind of what a link in /proc/PID/fd points at."""
+    for start, kind in (("socket:", "socket"), ("pipe:", "pipe"), ("/memfd:", "memfd"), ("/dev/pts/", "pty"),
+                        ("anon_inode:[eventpoll]", "epoll"), ("anon_inode:[eventfd]", "eventfd"),
+                        ("anon_inode:[timerfd]", "timerfd"), ("anon_inode:[signalfd]", "signalfd"),
+                        ("anon_inode:inotify", "inotify"), ("anon_inode:[pidfd]", "pidfd")):
+        if target.startswith(start):
+            return kind
+    return "pty" if target in ("/dev/ptmx", "/dev/tty") else "file"
+
+
 def number(text):
     found = re.match(r"-?\d+", text)
     return int(found[0]) if found else -1
@@ -114,7 +125,8 @@ def number(text):
 class Replay:
     """Counts; see the module. Every counter is by kind unless it says something else."""
 
-    def __init__(self, events):
+    def __init__(self, events, first_descriptors=()):
+        """`first_descriptors`: number → kind of what the first process was started with."""
         counters = ("acquired", "aliased", "released", "replaced", "inherited_released", "transient", "unseen",
                     "unseen_released")
         for name in counters:
@@ -126,6 +138,7 @@ class Replay:
         self.threads = self.children = self.reaped = 0
         self.inner_children = self.own_calls = 0
         self.ends = {}
+        self._first = dict(first_descriptors)
         self._processes = {}
         self._clones = collections.defaultdict(list)
         self._run(events)
@@ -168,7 +181,8 @@ class Replay:
         if event.tid in self._processes:
             return self._processes[event.tid]
         if not self._clones.get(event.tid):
-            process = Process(event.tid, {})
+            started_with = {n: Descriptor(kind, False, "", 0, False, inherited=True) for n, kind in self._first.items()}
+            process = Process(event.tid, started_with)
         else:
             process = self._begin(self._clones[event.tid].pop(0))
         self._processes[event.tid] = process
@@ -293,6 +307,10 @@ class Replay:
     def _on_clone(self, call, process, origin):
         if call.result is None or call.result <= 0:
             return
+        # Here its descriptors are copied, unless it has run before its creator came back.
+        if call in self._clones[call.result]:
+            self._clones[call.result].remove(call)
+            self._processes[call.result] = self._begin(call)
         if "CLONE_THREAD" in call.text:
             if origin.hook or origin.is_internal:
                 self.threads += 1
