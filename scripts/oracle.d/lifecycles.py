@@ -326,7 +326,8 @@ class Replay:
             if descriptor.cloexec and descriptor.seen and not descriptor.inherited and not process.before_exec:
                 self.released[descriptor.kind] += 1
         process.before_exec = False
-        process.descriptors = {n: d.passed_on() for n, d in process.descriptors.items() if not d.cloexec}
+        # What this process acquired itself stays its own, and may be released by a later image of it.
+        process.descriptors = {n: d for n, d in process.descriptors.items() if not d.cloexec}
 
     def _on_wait(self, call, process, origin):
         pid = call.result or 0

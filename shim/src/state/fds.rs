@@ -86,8 +86,16 @@ pub fn kind(region: Region, fd: c_int) -> Option<Kind> {
 
 /// Kind and label of what lives at a number: bytes in `label`.
 pub fn describe(region: Region, fd: c_int, label: &mut [u8; LABEL_BYTES]) -> (Kind, usize) {
-    let Some(kind) = kind(region, fd) else { return (Kind::File, 0) };
-    let Some(row) = row(region, fd) else { return (kind, 0) };
+    let (Some(kind), Some(row)) = (kind(region, fd), row(region, fd)) else {
+        // A fork child's, which its parent's table names, or one that was not seen being opened.
+        let mut target = [0; 256];
+        let target = link(fd, &mut target);
+        let length = target.len().min(LABEL_BYTES);
+        for (to, from) in label.iter_mut().zip(target) {
+            *to = *from;
+        }
+        return (crate::label::kind_of_link(target), length);
+    };
     for (to, word) in label.chunks_mut(8).zip(&row.label) {
         to.copy_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
     }
@@ -282,6 +290,14 @@ pub fn owned_by_stream(inside: &Inside, op: Op, fd: c_int, stream: usize) {
     state(inside, op, fd, stream as u64, &[]);
 }
 
+/// What the kernel says stands at a number; empty if nothing does.
+fn link(fd: c_int, target: &mut [u8]) -> &[u8] {
+    let mut path: crate::config::Text<32> = crate::config::Text::EMPTY;
+    let _ = path.push(b"/proc/self/fd/") && path.push_decimal(fd.max(0) as u64);
+    let length = path.c_str().and_then(|path| sys::read_link(path, target).ok());
+    target.get(..length.unwrap_or(0)).unwrap_or(&[])
+}
+
 /// Notes what was open when an image that came by exec made its region.
 pub fn census(region: Region) {
     if region.header().parent_region != 0 {
@@ -299,11 +315,8 @@ pub fn census(region: Region) {
             return;
         }
         let Some(row) = region.make_row::<FdRow>(fd as u32) else { return };
-        let mut path: crate::config::Text<32> = crate::config::Text::EMPTY;
-        let _ = path.push(b"/proc/self/fd/") && path.push_decimal(number);
         let mut target = [0; 256];
-        let length = path.c_str().and_then(|path| sys::read_link(path, &mut target).ok());
-        let target = target.get(..length.unwrap_or(0)).unwrap_or(&[]);
+        let target = link(fd, &mut target);
         let args = FdArgs {
             kind: crate::label::kind_of_link(target) as u8,
             bits: FD_INHERITED,
