@@ -50,7 +50,7 @@ class Descriptor:
 class Process:
     def __init__(self, pid, descriptors, before_exec=False):
         self.pid, self.descriptors, self.before_exec = pid, descriptors, before_exec
-        # A fork child is an image of its own from its first event on; what came by exec is one anyway.
+        # A fork child is an image of its own from its first acquisition on; what came by exec is one anyway.
         self.is_image = False
 
 
@@ -222,8 +222,6 @@ class Replay:
         if descriptor is None or process.before_exec:
             return
         kind = descriptor.kind
-        if descriptor.seen and seen:
-            self._event(process)
         if not replaced and descriptor.origin == function and descriptor.tid == tid:
             self.transient[kind] += 1
             self.transient_by[function, kind] += 1
