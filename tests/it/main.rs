@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module a subject.
 
 mod api;
+mod cli;
 mod harness;
 mod kill;
 mod places;
