@@ -418,6 +418,12 @@ pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
     if HEAP_IS_OURS.load(Ordering::Relaxed) == 0 {
         put(Tag::NotVisible, b"heap: the executable defines malloc");
     }
+    if let Some(library) = hooks::heap::library_with_own_new() {
+        let mut text: Text<256> = Text::EMPTY;
+        let _ =
+            text.push(b"heap: C++ operator new is ") && text.push(library) && text.push(b"'s own");
+        put(Tag::NotVisible, text.bytes());
+    }
 }
 
 /// Words that mark an argument whose value is not stored (docs/privacy.md has the list).

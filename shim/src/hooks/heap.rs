@@ -478,6 +478,22 @@ macro_rules! page_aligned {
 }
 page_aligned! { valloc VALLOC pvalloc PVALLOC }
 
+/// The allocator library that brings an `operator new` beside its `malloc`: C++ blocks do not pass through
+/// `malloc` then (jemalloc, tcmalloc and mimalloc do this; libstdc++'s calls `malloc`).
+pub fn library_with_own_new() -> Option<&'static [u8]> {
+    let new = originals::find(c"_Znwm");
+    let malloc = originals::next(c"malloc");
+    if new.is_null() || malloc.is_null() {
+        return None;
+    }
+    let (new, malloc) =
+        (crate::stack::module_of(new as usize)?, crate::stack::module_of(malloc as usize)?);
+    if new.start != malloc.start {
+        return None;
+    }
+    new.path.rsplit(|byte| *byte == b'/').next()
+}
+
 /// Whether calls of `malloc` reach us, or a definition in the executable itself.
 pub fn is_ours() -> bool {
     core::ptr::eq(originals::find(c"malloc"), malloc as *const c_void)

@@ -127,6 +127,11 @@ pub fn skip_own_module() -> bool {
     }
 }
 
+/// The module that an address lies in, as the dynamic loader knows it.
+pub fn module_of(address: usize) -> Option<ModuleInfo<'static>> {
+    modules::find(address).map(|object| object.info(epoch()))
+}
+
 /// `__libc_stack_end`: bounds the walk on the first thread's stack.
 pub fn set_first_stack_end(end: usize) {
     SHARED.first_stack_end.store(end, Ordering::Relaxed);

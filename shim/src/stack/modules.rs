@@ -194,7 +194,8 @@ impl Object {
         ([0; 20], 0)
     }
 
-    fn info(&self, epoch: u32) -> ModuleInfo<'static> {
+    /// What is told of it.
+    pub fn info(&self, epoch: u32) -> ModuleInfo<'static> {
         let (bias, name) = self.link();
         let (build_id, build_id_bytes) = self.build_id();
         ModuleInfo {
