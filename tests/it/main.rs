@@ -3,6 +3,7 @@
 mod api;
 mod cli;
 mod harness;
+mod heap;
 mod kill;
 mod places;
 mod records;
