@@ -21,13 +21,13 @@ pub fn render(report: &Report, look: &Look) -> String {
     let findings = text::ordered(report);
     let shown = findings.len().min(FINDINGS);
     // From the roomiest form to the tightest; the last one is taken as it is.
-    let forms = [(3, true), (3, false), (2, false), (1, false)].into_iter();
+    let forms = [(3, 2), (3, 1), (3, 0), (2, 0), (1, 0)].into_iter();
     let mut forms = forms.flat_map(|(lines, gaps)| {
         let fewest = if lines == 1 { 0 } else { shown };
         (fewest..=shown).rev().map(move |number| (number, lines, gaps))
     });
     let screen = loop {
-        let (number, lines, gaps) = forms.next().unwrap_or((0, 1, false));
+        let (number, lines, gaps) = forms.next().unwrap_or((0, 1, 0));
         let screen = compose(report, look, &findings, number, lines, gaps);
         if number == 0 && lines == 1 || rows(&screen, look.columns) <= ROWS {
             break screen;
@@ -42,18 +42,18 @@ fn compose(
     findings: &[&Finding],
     number: usize,
     lines: usize,
-    gaps: bool,
+    gaps: usize,
 ) -> Vec<String> {
     let mut screen = vec![verdict(report, look)];
-    let gap = |screen: &mut Vec<String>| screen.extend(gaps.then(|| "\n".to_string()));
-    gap(&mut screen);
+    let gap = |there: bool| there.then(|| "\n".to_string());
+    screen.extend(gap(gaps > 1));
     if findings.is_empty() {
         screen.extend(looked_at(report, look.columns));
     }
     for (at, finding) in findings.iter().take(number).enumerate() {
         screen.extend(finding_lines(report, look, finding, at + 1).into_iter().take(lines));
     }
-    gap(&mut screen);
+    screen.extend(gap(gaps > 0));
     screen.extend(foot(report, look, findings.len() - number.min(findings.len())));
     screen
 }

@@ -420,6 +420,19 @@ fn the_first_screen_is_24_rows_of_80_columns_whatever_is_in_it() {
 }
 
 #[test]
+fn many_findings_of_one_kind_do_not_hide_the_only_one_of_another() {
+    let mut report = clean();
+    for _ in 0..50 {
+        report.findings.push(finding("leak", "heap", Verdict::Probable, Severity::Error, 900));
+    }
+    report.findings.push(finding("leak", "tcp", Verdict::Probable, Severity::Error, 1));
+    let text = shown(&report, Format::Table, false);
+    assert!(text.contains("1 error   probable leak of 1 tcp socket"), "{text}");
+    assert!(text.contains("2 error   probable leak of 900 heap blocks"), "{text}");
+    assert!(text.contains("# 46 more findings"), "{text}");
+}
+
+#[test]
 fn the_next_command_survives_a_shell() {
     assert_eq!(super::text::shell_word("/a/b-c_d.e"), "/a/b-c_d.e");
     assert_eq!(super::text::shell_word("it's $(x)"), "'it'\\''s $(x)'");

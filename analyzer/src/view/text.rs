@@ -9,15 +9,28 @@ use crate::escape::{truncate, truncate_left, visible};
 use crate::report::{Finding, Frame, Report, Severity, Site, Verdict};
 use crate::view::quantity::{bytes, count, growth, moment, plural, seconds, share};
 
-/// Findings in the order of the screen: severity, then growth, then as the analysis has them.
-/// What is merely still open is not among them: it was not judged.
+/// Findings in the order of the screen: severity, then growth; then the worst of each kind before
+/// the second of any (a hundred heap sites must not hide the one leaked socket), the heap last; then
+/// as the analysis has them. What is merely still open is not among them: it was not judged.
 pub fn ordered(report: &Report) -> Vec<&Finding> {
-    let mut findings: Vec<&Finding> = report.findings.iter().filter(|f| is_judged(f)).collect();
-    findings.sort_by(|a, b| {
+    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let judged = report.findings.iter().filter(|finding| is_judged(finding));
+    let mut findings: Vec<(&Finding, usize)> = judged
+        .map(|finding| {
+            let before = seen.entry((&finding.rule, &finding.kind)).or_default();
+            *before += 1;
+            (finding, *before)
+        })
+        .collect();
+    findings.sort_by(|(a, a_before), (b, b_before)| {
         let growth = |f: &Finding| number(f, "growth_per_hour").unwrap_or(0.0);
-        b.severity.cmp(&a.severity).then(growth(b).total_cmp(&growth(a)))
+        b.severity
+            .cmp(&a.severity)
+            .then(growth(b).total_cmp(&growth(a)))
+            .then(a_before.cmp(b_before))
+            .then((a.kind == "heap").cmp(&(b.kind == "heap")))
     });
-    findings
+    findings.into_iter().map(|(finding, _)| finding).collect()
 }
 
 fn is_judged(finding: &Finding) -> bool {
