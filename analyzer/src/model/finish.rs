@@ -369,16 +369,25 @@ impl LiveRows<'_> {
             live.ended_ns = (row.ended != 0).then(|| clock.ns(row.ended));
             live.label = row.name.as_str().into();
         }
+        let parent = images.get(self.image as usize).map_or(0, |image| image.region);
         for row in tables.children.iter().filter(|row| row.state == RowState::Live) {
             let handle = Handle::Process(row.pid);
             let live = self.push(Kind::Process.into(), handle, row.state, row.acquired, row.site);
-            // A child that ended after this fork: an earlier process can have had its pid.
+            // Its images: those that name this fork, and later ones of its pid. By time alone a
+            // child that was quicker than its parent's return from fork would be an earlier process.
             let since = live.acquired_ns;
-            let ended = images.iter().zip(lives).filter(|(image, _)| image.pid == row.pid);
-            live.ended_ns = ended
-                .filter(|(_, life)| life.ending.is_over())
-                .filter_map(|(_, life)| life.ended_ns)
-                .find(|ended| *ended >= since);
+            let is_made_here = |image: &Image| {
+                image.parent_region != 0
+                    && image.parent_region == parent
+                    && image.parent_fork == row.fork
+            };
+            live.ended_ns = images
+                .iter()
+                .zip(lives)
+                .filter(|(image, life)| image.pid == row.pid && life.ending.is_over())
+                .filter_map(|(image, life)| Some((is_made_here(image), life.ended_ns?)))
+                .find(|(is_made_here, ended)| *is_made_here || *ended >= since)
+                .map(|(_, ended)| ended);
         }
         for row in &tables.heap {
             let handle = Handle::Heap(row.address);
