@@ -13,7 +13,7 @@ use resshim_format::ring::{CHUNK_HEADER, ChunkState, StateWord, word};
 use rustix::fs::FlockOperation;
 
 use super::proc::{self, ProcessId};
-use super::reconcile;
+use super::reconcile::{self, Inherited};
 use super::store::{Part, Place, Store};
 use crate::error::Result;
 use crate::source::manifest::ProcessFacts;
@@ -52,6 +52,7 @@ pub struct Followed {
     lived: bool,
     chunks: HashMap<u32, Chunk>,
     facts: ProcessFacts,
+    inherited: Option<Inherited>,
     next_reading: Instant,
     next_comparison: Instant,
 }
@@ -95,6 +96,7 @@ impl Followed {
             pidfd,
             chunks: HashMap::new(),
             facts,
+            inherited: None,
             next_reading: now,
             next_comparison: now + FIRST_COMPARISON,
             file,
@@ -254,7 +256,9 @@ impl Followed {
 
     fn compare(&mut self) {
         let file = &self.file;
-        reconcile::compare(self.process, || file.read().ok(), &mut self.facts.reconciliation);
+        let read = || file.read().ok();
+        let into = &mut self.facts.reconciliation;
+        reconcile::compare(self.process, read, &mut self.inherited, into);
     }
 
     /// Stores the rest of the events and the state. True: all is stored, the live file can go.

@@ -16,11 +16,18 @@ use crate::source::region::Region;
 /// Examples that are kept.
 const MOST_EXAMPLES: usize = 16;
 
+/// What a fork child had from its parent: descriptors that no table of its own names.
+pub type Inherited = BTreeMap<u32, String>;
+
 /// Compares once and keeps the worst in `into`. `read` copies the state of the region.
 /// False: the process cannot be looked at.
+///
+/// A fork child takes no census: what its first comparison finds is its parent's, as far as anybody
+/// can tell, and is kept in `inherited`.
 pub fn compare(
     process: ProcessId,
     read: impl Fn() -> Option<Region>,
+    inherited: &mut Option<Inherited>,
     into: &mut Reconciliation,
 ) -> bool {
     let Some(open) = process.descriptors() else { return false };
@@ -46,6 +53,11 @@ pub fn compare(
         if !process.is_alive() {
             return false;
         }
+    }
+    if region.header.parent_region != 0 {
+        let first = || unseen.iter().map(|(number, target)| (*number, (*target).clone())).collect();
+        let inherited = inherited.get_or_insert_with(first);
+        unseen.retain(|number, target| inherited.get(number) != Some(*target));
     }
     let mut counts = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
     for (number, target) in &open {
@@ -135,7 +147,7 @@ mod tests {
         };
         let mut found = Reconciliation::default();
         let empty = region(&fixture);
-        assert!(compare(ProcessId::own(), || empty.read().ok(), &mut found));
+        assert!(compare(ProcessId::own(), || empty.read().ok(), &mut None, &mut found));
         assert!(found.not_seen_opened["file"] >= 1);
         assert_eq!(found.examples.get(&number).map(String::as_str), Some("/etc/passwd"));
 
@@ -147,9 +159,28 @@ mod tests {
         fixture.fd(free, Kind::Tcp, "closed by an inline system call");
         let full = region(&fixture);
         let mut found = Reconciliation::default();
-        assert!(compare(ProcessId::own(), || full.read().ok(), &mut found));
+        assert!(compare(ProcessId::own(), || full.read().ok(), &mut None, &mut found));
         assert_eq!(found.not_seen_closed.get("tcp"), Some(&1));
         assert!(!found.examples.contains_key(&number));
+        std::fs::remove_dir_all(live).unwrap();
+    }
+
+    #[test]
+    fn what_a_fork_child_had_at_first_is_its_parents() {
+        let live = directory("reconcile-fork");
+        let mut fixture = Fixture::new(std::process::id(), 1);
+        fixture.header(|header| header.parent_region = 9);
+        let region = RegionFile::open(&fixture.write(&live), Access::Read).unwrap();
+        let (mut found, mut inherited) = (Reconciliation::default(), None);
+        let mut look = || {
+            let read = || region.read().ok();
+            assert!(compare(ProcessId::own(), read, &mut inherited, &mut found));
+            found.examples.values().filter(|target| *target == "/etc/group").count()
+        };
+        assert_eq!(look(), 0);
+        let file = std::fs::File::open("/etc/group").unwrap();
+        assert_eq!(look(), 1, "opened since, and not seen");
+        drop(file);
         std::fs::remove_dir_all(live).unwrap();
     }
 

@@ -173,7 +173,7 @@ fn a_new_run_replaces_the_trace_that_is_there_and_nothing_else() {
     assert_eq!((generations(&trace, 1).len(), generations(&trace, 2).len()), (0, 50));
     assert!(trace.join("notes").exists() && !region_path(&trace, 1).exists());
     let mode = |name: &str| trace.join(name).metadata().unwrap().permissions().mode() & 0o777;
-    assert_eq!(mode(EVENTS_FILE), 0o600);
+    assert_eq!((mode(EVENTS_FILE), mode(MANIFEST_FILE)), (0o600, 0o600));
     std::fs::remove_dir_all(live).unwrap();
     std::fs::remove_dir_all(trace).unwrap();
 }

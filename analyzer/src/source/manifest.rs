@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -218,7 +219,10 @@ pub fn replace(
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
     let new = PathBuf::from(name);
-    let written = std::fs::File::create(&new).and_then(|mut file| fill(&mut file));
+    let mut options = std::fs::OpenOptions::new();
+    // What the traced program worked with is nobody else's business, wherever the trace is moved.
+    options.create(true).write(true).truncate(true).mode(0o600);
+    let written = options.open(&new).and_then(|mut file| fill(&mut file));
     let renamed = written.and_then(|()| std::fs::rename(&new, path));
     if renamed.is_err() {
         let _ = std::fs::remove_file(&new);
