@@ -149,14 +149,24 @@ pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
     let mut handle = FdHandle { number: fd as u32, generation: 0 };
     region.note_used::<FdRow>(fd as u32 + 1, false);
     if let Some(row) = region.make_row::<FdRow>(fd as u32) {
-        let before = row.state.load(Ordering::Acquire);
+        // By exchange alone: the thread that released the number may be about to free the row, and
+        // its release is counted once, by whoever takes the row out of `Closing`.
+        let mut before = row.state.load(Ordering::Acquire);
+        // Who scribbles over the row all the time is not waited for.
+        for _ in 0..64 {
+            handle.generation = generation(before).wrapping_add(1).max(1);
+            let claimed = RowState::Claimed.word(handle.generation);
+            let taken =
+                row.state.compare_exchange(before, claimed, Ordering::AcqRel, Ordering::Acquire);
+            match taken {
+                Ok(_) => break,
+                Err(now) => before = now,
+            }
+        }
         if RowState::from_word(before) != RowState::Free {
             // Its release was not seen, or is being written by the thread that made it.
             vanished(region, row, inside.now);
         }
-        handle.generation = generation(before).wrapping_add(1).max(1);
-        let state = RowState::Claimed.word(handle.generation);
-        row.state.store(state, Ordering::Relaxed);
         row.args.store(args, Ordering::Relaxed);
         row.acquired.store(inside.now, Ordering::Relaxed);
         row.last_use.store(0, Ordering::Relaxed);

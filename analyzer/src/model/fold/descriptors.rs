@@ -96,6 +96,12 @@ impl Fold<'_> {
         }
         let Some(slot) = self.slot(event.image, handle.number) else { return };
         let before = *slot;
+        let is_late = before.generation.wrapping_sub(handle.generation) as i32 > 0;
+        if before.state == SlotState::Live && handle.generation != 0 && is_late {
+            // Another thread had the number before this record was written: its acquisition has
+            // ended this lifetime already, and what lives there now is not meant.
+            return;
+        }
         slot.state = SlotState::Released;
         slot.released = by;
         if matches!(before.state, SlotState::Live | SlotState::Foreign) {
