@@ -2,6 +2,7 @@
 
 mod api;
 mod cli;
+mod collect;
 mod harness;
 mod heap;
 mod kill;

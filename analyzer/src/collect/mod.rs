@@ -32,6 +32,9 @@ use crate::source::region::parse_file_name;
 /// Shortest and longest time between two rounds.
 const SHORTEST: Duration = Duration::from_millis(5);
 const LONGEST: Duration = Duration::from_millis(100);
+/// A small ring (1 MiB) is full after some 20 ms of a busy loop: with few processes a round is cheap
+/// enough for that. Each process makes it longer by a millisecond.
+const IDLE: Duration = Duration::from_millis(15);
 /// Between two writes of the manifest.
 const MANIFEST: Duration = Duration::from_secs(2);
 
@@ -83,6 +86,7 @@ impl Collector {
         let me = ProcessId::own();
         let mut manifest = options.manifest;
         manifest.live_dir = Some(options.live.clone());
+        manifest.collected_dir = Some(options.live.clone());
         let mut store = Store::open(&options.trace, options.existing, manifest, options.max_bytes)?;
         let collector = &mut store.manifest.collector;
         collector.pid = me.pid;
@@ -159,8 +163,9 @@ impl Collector {
             self.next_manifest = now + MANIFEST;
             self.write_manifest();
         }
+        let idle = (IDLE + Duration::from_millis(self.followed.len() as u64)).min(LONGEST);
         self.interval =
-            if busy || ended { SHORTEST } else { (self.interval * 2).clamp(SHORTEST, LONGEST) };
+            if busy || ended { SHORTEST } else { (self.interval * 2).clamp(SHORTEST, idle) };
     }
 
     /// The last round: what has ended is stored and gone, what lives on is stored as it is. The

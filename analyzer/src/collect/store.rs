@@ -89,7 +89,8 @@ impl Store {
             (true, Existing::Replace) => clear(path).map_err(io)?,
             (true, Existing::Continue) => {
                 let before = Manifest::read(path)?;
-                let elsewhere = before.live_dir.is_some() && before.live_dir != manifest.live_dir;
+                let known = before.collected_dir.as_ref().or(before.live_dir.as_ref());
+                let elsewhere = known.is_some() && known != manifest.live_dir.as_ref();
                 if elsewhere {
                     return Err(Error::Usage {
                         what: path.display().to_string(),
@@ -99,6 +100,7 @@ impl Store {
                 }
                 manifest = Manifest {
                     live_dir: manifest.live_dir,
+                    collected_dir: manifest.collected_dir,
                     collector: before.collector,
                     complete: false,
                     ..before

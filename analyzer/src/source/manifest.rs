@@ -50,6 +50,8 @@ pub struct Manifest {
     pub at_exit: bool,
     /// Directory of the live regions, while there are any.
     pub live_dir: Option<PathBuf>,
+    /// Directory that was collected from: a trace is of one.
+    pub collected_dir: Option<PathBuf>,
     /// Everything was collected up to the end of every process.
     pub complete: bool,
     /// Ticks of the counter a second, 0 = see the regions.
