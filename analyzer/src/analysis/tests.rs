@@ -2,6 +2,7 @@
 
 use resshim_format::header::End;
 use resshim_format::op::{Kind, Op};
+use resshim_format::record::{FdArgs, FdHandle};
 use resshim_format::table::RowState;
 
 use super::hand_built::{Random, Story};
@@ -258,4 +259,21 @@ fn one_defect_in_many_workers_is_one_finding() {
     let findings = story.findings(true);
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].count, findings[0].pids.as_slice()), (3, &[101, 102, 103][..]));
+}
+
+#[test]
+fn a_close_written_after_its_number_was_given_away_ends_no_second_lifetime() {
+    let mut story = Story::new();
+    let number = story.open(0, 0, 10, Kind::Tcp);
+    // Thread 2 is in close: the kernel has freed the number, thread 1 gets it, thread 2 writes its record.
+    let args = FdArgs { kind: Kind::Tcp as u8, ..FdArgs::default() }.pack();
+    let second = FdHandle { number, generation: 2 }.pack();
+    story.tell(5, 0, 1, Op::Accept, 12, &[second, args]);
+    story.tell(6, 0, 2, Op::Close, 11, &[FdHandle { number, generation: 1 }.pack()]);
+    story.tell(9, 0, 1, Op::Close, 11, &[second]);
+    let totals = story.model(|model| {
+        let tcp = model.kinds.iter().find(|kind| kind.kind == Kind::Tcp.into());
+        tcp.map(|tcp| (tcp.acquired, tcp.released))
+    });
+    assert_eq!(totals, Some((2, 2)));
 }
