@@ -130,7 +130,21 @@ impl Inside {
     }
 
     /// Writes a record. Where there is no room it is counted as lost: tables know the state all the same.
+    #[inline(always)]
     pub fn write(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]]) {
+        if !self.nested {
+            let event = Event { op, stack, words, texts };
+            // SAFETY: `busy` is 1: no other frame of this thread writes through the cursor.
+            let cursor = unsafe { &mut (*self.tls).cursor };
+            if cursor.push_quick(self.region.chunk_words(), self.now, &event) {
+                return;
+            }
+        }
+        self.write_slowly(op, stack, words, texts);
+    }
+
+    #[inline(never)]
+    fn write_slowly(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]]) {
         self.push(op, stack, words, texts, self.nested || self.must_share());
     }
 

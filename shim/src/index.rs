@@ -41,10 +41,13 @@ impl<const LAST: usize> Index<LAST> {
     }
 
     /// The slots that may hold `hash`, in the order of search: few, neighbours, level after level.
+    #[inline(always)]
+    fn levels(&self, hash: u64) -> [&[AtomicU64]; 3] {
+        [group(&self.first, hash, 8), group(&self.second, hash, 16), group(&self.last, hash, 32)]
+    }
+
     fn slots(&self, hash: u64) -> impl Iterator<Item = &AtomicU64> {
-        let first = probe(&self.first, hash, 8);
-        let second = probe(&self.second, hash, 16);
-        first.chain(second).chain(probe(&self.last, hash, 32))
+        self.levels(hash).into_iter().flatten()
     }
 
     /// The value stored under `hash` for which `is` holds.
@@ -70,7 +73,32 @@ impl<const LAST: usize> Index<LAST> {
 
     /// Finds `hash`, or stores what `make` gives. `make` runs once at most; where another thread
     /// stores the same first, its value is found and `make`'s is lost.
+    #[inline(always)]
     pub fn find_or_insert(
+        &self,
+        hash: u64,
+        is: impl Fn(u32) -> bool,
+        make: impl FnOnce() -> Option<u32>,
+    ) -> Option<u32> {
+        // Most are in the first place where they can be.
+        for slot in group(&self.first, hash, 8) {
+            let entry = slot.load(Ordering::Acquire);
+            if (entry ^ hash) >> VALUE_BITS == 0 {
+                let value = (entry & VALUE_MASK) as u32;
+                if value != 0 && is(value) {
+                    return Some(value);
+                }
+            }
+            if entry == 0 {
+                break;
+            }
+        }
+        self.search_or_insert(hash, is, make)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search_or_insert(
         &self,
         hash: u64,
         is: impl Fn(u32) -> bool,
@@ -121,11 +149,12 @@ impl<const LAST: usize> Index<LAST> {
     }
 }
 
-fn probe(level: &[AtomicU64], hash: u64, count: usize) -> impl Iterator<Item = &AtomicU64> {
+#[inline(always)]
+fn group(level: &[AtomicU64], hash: u64, count: usize) -> &[AtomicU64] {
     // Levels are powers of two: aligned groups of neighbours, few cache lines.
     let groups = level.len() / count;
     let group = (hash >> VALUE_BITS) as usize % groups.max(1);
-    level.get(group * count..group * count + count).unwrap_or(&[]).iter()
+    level.get(group * count..group * count + count).unwrap_or(&[])
 }
 
 /// Rows of a table that are free, from 1 to `N - 1`: a stack, so that the row used last (whose page

@@ -194,15 +194,7 @@ impl Region {
         PRIVATE.ends.get(T::TABLE).map_or(0, |end| end.load(Ordering::Relaxed))
     }
 
-    /// Words of the stack table: `units` 16-byte units from `unit` on, which are there.
-    #[inline(always)]
-    pub fn stack_words(self, unit: u32, units: u32) -> Option<&'static [AtomicU64]> {
-        let (offset, bytes) = self.stack_place(unit, units)?;
-        // SAFETY: promised.
-        self.is_promised(offset, bytes).then(|| unsafe { self.words(offset, bytes) })
-    }
-
-    /// The same for a stack to come.
+    /// Words of the stack table for a stack to come: `units` 16-byte units from `unit` on.
     pub fn make_stack_words(self, unit: u32, units: u32) -> Option<&'static [AtomicU64]> {
         let (offset, bytes) = self.stack_place(unit, units)?;
         // SAFETY: promised.
@@ -247,19 +239,30 @@ impl Region {
         unsafe { &*self.base.add(DIRECTORY_OFFSET).cast::<Table>().add(index) }
     }
 
+    /// The words of all chunks; only those of a thread's own chunk may be touched.
+    #[inline(always)]
+    pub fn chunk_words(self) -> &'static [AtomicU64] {
+        let limit = (PRIVATE.chunk_limit.load(Ordering::Relaxed) as usize).min(self.layout.chunks);
+        // SAFETY: inside the mapping; whoever has a chunk has it from `ring`, after its promise.
+        unsafe {
+            core::slice::from_raw_parts(
+                self.base.add(self.layout.chunks_offset()).cast(),
+                limit * CHUNK_WORDS,
+            )
+        }
+    }
+
     /// The chunks.
     #[inline(always)]
     pub fn ring(self) -> Ring<'static> {
-        let limit = (PRIVATE.chunk_limit.load(Ordering::Relaxed) as usize).min(self.layout.chunks);
-        // SAFETY: inside the mapping; the ring touches states (promised with the header) and the
-        // words of chunks below `Grow::populated`, which are promised one by one.
-        let (states, words) = unsafe {
-            let states = core::slice::from_raw_parts(self.base.add(STATES_OFFSET).cast(), limit);
-            let words = core::slice::from_raw_parts(
-                self.base.add(self.layout.chunks_offset()).cast(),
-                limit * CHUNK_WORDS,
-            );
-            (states, words)
+        let words = self.chunk_words();
+        // SAFETY: inside the mapping, promised with the header. The ring touches the words of chunks
+        // below `Grow::populated`, which are promised one by one.
+        let states = unsafe {
+            core::slice::from_raw_parts(
+                self.base.add(STATES_OFFSET).cast(),
+                words.len() / CHUNK_WORDS,
+            )
         };
         Ring {
             states,

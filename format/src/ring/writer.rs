@@ -146,6 +146,12 @@ fn text_words(length: usize) -> usize {
     whole * MAX_WORDS + if rest > 0 || length == 0 { 2 + rest.div_ceil(8) } else { 0 }
 }
 
+/// The words of a chunk.
+#[inline(always)]
+fn chunk_of(words: &[AtomicU64], index: usize) -> Option<&[AtomicU64; CHUNK_WORDS]> {
+    words.get(index.checked_mul(CHUNK_WORDS)?..)?.first_chunk()
+}
+
 /// What a chunk's word 7 grows by.
 #[inline(always)]
 pub(super) fn contents_of(op: Op) -> u64 {
@@ -160,7 +166,7 @@ impl<'a> Ring<'a> {
     /// The words of a chunk; `None` if the region has no such chunk.
     #[inline(always)]
     pub(super) fn chunk(&self, index: usize) -> Option<&'a [AtomicU64; CHUNK_WORDS]> {
-        self.words.get(index.checked_mul(CHUNK_WORDS)?..)?.first_chunk()
+        chunk_of(self.words, index)
     }
 
     /// Chunks that both slices have.
@@ -235,6 +241,39 @@ impl<'a> Ring<'a> {
 }
 
 impl Cursor {
+    /// The quick half of [`Cursor::push`]: an event without strings that fits behind what this thread has
+    /// written. `words` are the ring's. False: nothing was written.
+    #[inline(always)]
+    pub fn push_quick(&mut self, words: &[AtomicU64], tsc: u64, event: &Event) -> bool {
+        let dt = tsc.saturating_sub(self.base) >> TIME_SHIFT;
+        let size = 1 + event.words.len();
+        if !event.texts.is_empty() || dt >= DT_LIMIT || size > MAX_WORDS {
+            return false;
+        }
+        let index = (self.chunk as usize).wrapping_sub(1);
+        let Some(chunk) = chunk_of(words, index) else { return false };
+        let start = self.position as usize;
+        let Some([head, rest @ ..]) = chunk.get(start..start + size) else { return false };
+        head.store(HeaderWord::new(event.op, size, event.stack, dt).pack(), Ordering::Relaxed);
+        for (to, from) in rest.iter().zip(event.words) {
+            to.store(*from, Ordering::Relaxed);
+        }
+        self.commit(chunk, event.op, start + size);
+        true
+    }
+
+    /// Makes everything before `end` the reader's.
+    #[inline(always)]
+    fn commit(&mut self, chunk: &[AtomicU64; CHUNK_WORDS], op: Op, end: usize) {
+        self.position = end as u32;
+        let grown = contents_of(op);
+        if grown != 0 {
+            self.contents = self.contents.wrapping_add(grown);
+            chunk[word::CONTENTS].store(self.contents, Ordering::Relaxed);
+        }
+        chunk[word::COMMITTED].store(end as u64, Ordering::Release);
+    }
+
     /// Writes `event` behind what this thread has written; takes a new chunk where needed.
     ///
     /// # Errors
@@ -247,6 +286,9 @@ impl Cursor {
         tid: u32,
         event: Event,
     ) -> Result<(), NoRoom> {
+        if self.push_quick(ring.words, moment.tsc, &event) {
+            return Ok(());
+        }
         let words = event.cut();
         let mut size = 1 + words.len();
         for text in event.texts {
@@ -272,14 +314,7 @@ impl Cursor {
         if !event.texts.is_empty() {
             push_texts(&mut out, event.texts, dt);
         }
-        end += size;
-        self.position = end as u32;
-        let grown = contents_of(event.op);
-        if grown != 0 {
-            self.contents = self.contents.wrapping_add(grown);
-            chunk[word::CONTENTS].store(self.contents, Ordering::Relaxed);
-        }
-        chunk[word::COMMITTED].store(end as u64, Ordering::Release);
+        self.commit(chunk, event.op, end + size);
         Ok(())
     }
 

@@ -28,17 +28,13 @@ pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
         key = (key.rotate_left(23) ^ *frame as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
     let hash = hash(key);
+    // The index has compared the upper 40 bits of the hash, the row has the lower ones.
     let same = |unit: u32| {
-        let units = units_of(frames.len());
-        let Some(words) = region.stack_words(unit, units) else { return false };
         head(region, unit).is_some_and(|head| {
             head.frames.load(Ordering::Acquire) as u16 as usize == frames.len()
+                && head.hash.load(Ordering::Relaxed) == hash as u32
                 && head.epoch.load(Ordering::Relaxed) == epoch
-        }) && words
-            .iter()
-            .skip(HEAD_WORDS)
-            .zip(frames)
-            .all(|(word, frame)| word.load(Ordering::Relaxed) == *frame as u64)
+        })
     };
     let found = PRIVATE
         .stacks
