@@ -124,6 +124,16 @@ impl Launch {
         self
     }
 
+    /// The same command run by another one, which gets it as its last arguments (`sh -c 'exec "$@"' sh`).
+    pub fn inside(&self, command: &[&str]) -> Launch {
+        let mut outer = self.clone();
+        outer.program = command.first().expect("a command").into();
+        outer.args = command.iter().skip(1).map(OsString::from).collect();
+        outer.args.push(self.program.clone());
+        outer.args.extend(self.args.iter().cloned());
+        outer
+    }
+
     /// Sets a variable of the environment.
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Launch {
         self.env.push((name.as_ref().to_owned(), value.as_ref().to_owned()));

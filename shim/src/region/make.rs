@@ -155,6 +155,9 @@ fn create() -> Result<(), i32> {
     PRIVATE.chunk_limit.store(chunk_limit, Ordering::Relaxed);
     PRIVATE.incarnation.store(start::next_incarnation(), Ordering::Relaxed);
     region.write_head(&identity, pid, ticks, id, chunk_limit);
+    if !quota::allows_chunks() {
+        region.note_refusal(4);
+    }
     if identity.is_fork_child(pid) {
         start::append_index(IndexEvent::Child, id, 0);
     }
