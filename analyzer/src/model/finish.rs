@@ -97,6 +97,7 @@ impl<'a> Fold<'a> {
                     stack: row.stack,
                     kind,
                     op: row.op,
+                    is_exact: false,
                     acquired: 0,
                     released: 0,
                     acquired_bytes: 0,
@@ -160,12 +161,27 @@ impl<'a> Fold<'a> {
         end_ns: u64,
     ) -> Vec<KindStats> {
         let mut stats: BTreeMap<KindId, KindStats> = BTreeMap::new();
-        for site in sites {
-            let of = stats.entry(site.kind).or_insert_with(|| KindStats::new(site.kind));
-            of.acquired = of.acquired.saturating_add(site.acquired);
-            of.released = of.released.saturating_add(site.released);
-            of.acquired_bytes = of.acquired_bytes.saturating_add(site.acquired_bytes);
-            of.weight_squares += site.weight_squares;
+        // Of an image and kind: what the tables count, or the events where sites found no row.
+        let mut sums: HashMap<(u32, KindId), [[u64; 3]; 2]> = HashMap::new();
+        let mut add = |key, which: usize, counts: [u64; 3]| {
+            let sum = &mut sums.entry(key).or_default()[which];
+            for (sum, count) in sum.iter_mut().zip(counts) {
+                *sum = sum.saturating_add(count);
+            }
+        };
+        for site in sites.iter().filter(|site| site.is_exact) {
+            let counts = [site.acquired, site.released, site.acquired_bytes];
+            add((site.image, site.kind), 0, counts);
+        }
+        for site in &self.sites {
+            let counts = [site.acquired, site.released, site.acquired_bytes];
+            add((site.image, site.kind), 1, counts);
+        }
+        for ((_, kind), [tables, events]) in sums {
+            let of = stats.entry(kind).or_insert_with(|| KindStats::new(kind));
+            of.acquired = of.acquired.saturating_add(tables[0].max(events[0]));
+            of.released = of.released.saturating_add(tables[1].max(events[1]));
+            of.acquired_bytes = of.acquired_bytes.saturating_add(tables[2].max(events[2]));
         }
         for live in live.iter().filter(|live| !live.is_foreign) {
             let of = stats.entry(live.kind).or_insert_with(|| KindStats::new(live.kind));
@@ -188,9 +204,6 @@ impl<'a> Fold<'a> {
                 continue;
             }
             let of = stats.entry(kind).or_insert_with(|| KindStats::new(kind));
-            of.acquired = of.acquired.max(total.acquired);
-            of.released = of.released.max(total.released);
-            of.acquired_bytes = of.acquired_bytes.max(total.acquired_bytes);
             of.peak = total.peak;
             of.peak_bytes = total.peak_bytes;
             of.flow = total.flow;
@@ -275,6 +288,7 @@ fn site_stats(folds: &[SiteFold]) -> Vec<SiteStats> {
             stack: fold.stack,
             kind: fold.kind,
             op: Some(fold.op),
+            is_exact: false,
             acquired: fold.acquired,
             released: fold.released,
             acquired_bytes: fold.acquired_bytes,
@@ -294,6 +308,7 @@ fn site_stats(folds: &[SiteFold]) -> Vec<SiteStats> {
 
 /// The table's totals are exact: they take the place of what events said.
 fn take_row(site: &mut SiteStats, row: &rows::Site, clock: &Clock) {
+    site.is_exact = true;
     site.acquired = row.acquired;
     site.released = row.released;
     site.acquired_bytes = row.acquired_bytes;

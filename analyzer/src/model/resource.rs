@@ -94,6 +94,8 @@ pub struct SiteStats {
     pub kind: KindId,
     /// Operation of the first acquisition.
     pub op: Option<Op>,
+    /// The table has a row for it: its totals are exact.
+    pub is_exact: bool,
     /// Acquired in all.
     pub acquired: u64,
     /// Released in all.

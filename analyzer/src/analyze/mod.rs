@@ -404,21 +404,4 @@ fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<D
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn times_are_written_as_the_standard_says() {
-        assert_eq!(rfc3339(0), "1970-01-01T00:00:00Z");
-        assert_eq!(rfc3339(951_782_400_000_000_000), "2000-02-29T00:00:00Z");
-        assert_eq!(rfc3339(1_795_558_687_000_000_000), "2026-11-24T22:18:07Z");
-    }
-
-    #[test]
-    fn what_is_no_trace_is_one_error_of_bad_input() {
-        for path in ["/nonexistent/trace", "/dev/null", "/proc/self"] {
-            let error = analyze(Path::new(path), &Options::default()).unwrap_err();
-            assert_eq!(error.exit_code(), crate::error::EXIT_BAD_INPUT, "{path}: {error}");
-        }
-    }
-}
+mod tests;
