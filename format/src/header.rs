@@ -132,7 +132,7 @@ pub struct Header {
     pub stacks_lost: AtomicU64,
     /// Stacks that were cut short (unwinder busy, no rule, unreadable).
     pub stacks_truncated: AtomicU64,
-    /// Growth refused: 1 = no memory or full file system, 2 = cgroup headroom, 4 = quota.
+    /// Growth refused: 1 = no memory or full file system, 2 = cgroup headroom, 4 = quota, 8 = a seccomp filter was installed.
     pub growth_refused: AtomicU32,
     /// Times that a hook ran while this thread was inside the shim already (signal handlers).
     pub nested: AtomicU32,

@@ -147,7 +147,6 @@ ops! {
     /// Not seen being opened; found by comparison with `/proc`.
     67 Reconciled "reconciled" Fd Acquire;
     68 PidfdOpen "pidfd_open" Fd Acquire;
-    69 Creat "creat" Fd Acquire;
     70 IoUringSetup "io_uring_setup" Fd Acquire;
 
     // Threads: 128-143.

@@ -8,7 +8,7 @@ use crate::private::{PRIVATE, SHARED_PLACES};
 use crate::region::{self, Region};
 use crate::stack::{self, Registers};
 use crate::tls::{self, Tls};
-use crate::{real, start, sys};
+use crate::{real, seal, start, sys};
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 use resshim_format::header::Level;
@@ -75,7 +75,8 @@ unsafe fn settle(tls: *mut Tls) {
     unsafe {
         let forked = (*tls).incarnation != 0;
         (*tls).cursor = Cursor::default();
-        (*tls).tid = sys::tid();
+        // A thread that begins behind a seccomp filter stays nameless: asking could kill it.
+        (*tls).tid = if seal::is_sealed() { 0 } else { sys::tid() };
         if forked {
             (*tls).busy = 0;
             (*tls).thread_row = 0;

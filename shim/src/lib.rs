@@ -14,6 +14,7 @@ mod quota;
 mod real;
 mod region;
 mod sample;
+mod seal;
 mod stack;
 mod start;
 mod state;

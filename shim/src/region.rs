@@ -97,7 +97,9 @@ impl Region {
             return false;
         }
         let promised = PRIVATE.promised.load(Ordering::Relaxed);
-        let refusal = if crate::headroom::allows(promised) {
+        let refusal = if crate::seal::is_sealed() {
+            8
+        } else if crate::headroom::allows(promised) {
             // SAFETY: inside the reserve.
             let done = unsafe { sys::populate(self.base.add(first * PAGE), count * PAGE) };
             u32::from(done.is_err())
@@ -118,6 +120,17 @@ impl Region {
         let promised = PRIVATE.promised.fetch_add(new * PAGE as u64, Ordering::Relaxed);
         quota::grown(promised + new * PAGE as u64);
         true
+    }
+
+    /// Has the kernel promise the first pages of every table, while it may be asked.
+    pub fn reserve_rows(self) {
+        let offsets = &self.layout.offsets;
+        for (start, next) in offsets.iter().zip(offsets.iter().skip(1)) {
+            let count = ((next - start) / PAGE).min(PAGES_AT_ONCE);
+            if !self.promise(start / PAGE, count) {
+                return;
+            }
+        }
     }
 
     /// Says in the header why the region does not grow.

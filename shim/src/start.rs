@@ -11,7 +11,7 @@
 use crate::config::{Config, Text};
 use crate::index::hash;
 use crate::private::PRIVATE;
-use crate::{hooks, real, region, sys};
+use crate::{hooks, real, region, seal, sys};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -505,11 +505,18 @@ pub fn finish(end: End, status: u32) {
         crate::emit::plain(op, &[status as u64], &[]);
         let header = region.header();
         header.end_status.store(status, Ordering::Relaxed);
-        header.end_cpu_ns.store(sys::cpu_ns(), Ordering::Relaxed);
+        if !seal::is_sealed() {
+            header.end_cpu_ns.store(sys::cpu_ns(), Ordering::Relaxed);
+        }
         header.end_tsc.store(sys::counter(), Ordering::Relaxed);
         header.end_monotonic_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
         header.unseen.store(PRIVATE.unseen.load(Ordering::Relaxed), Ordering::Relaxed);
         header.end.store(end as u32, Ordering::Release);
+    }
+    if seal::is_sealed() {
+        // The region says it all; the index would ask for system calls.
+        real::set_errno(errno);
+        return;
     }
     let own = sys::pid() == IMAGE_PID.load(Ordering::Relaxed);
     if let Some(region) = region {

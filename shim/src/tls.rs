@@ -39,6 +39,8 @@ pub struct Tls {
     pub ending: u32,
     /// Mean for which `heap_left` was drawn, so that a change takes effect.
     pub heap_epoch: u32,
+    /// This thread is in the real `pthread_create`: what libc allocates for the new thread belongs to it.
+    pub making_thread: u32,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
     pub left: u32,
 }

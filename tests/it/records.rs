@@ -27,7 +27,7 @@ fn op_of(symbol: &str) -> Option<Op> {
         "reallocarray" => Op::Realloc,
         "posix_memalign" | "memalign" | "valloc" | "pvalloc" => Op::AlignedAlloc,
         "_exit" | "_Exit" | "quick_exit" | "exit" => Op::Exit,
-        "chroot" | "unshare" | "setns" | "initgroups" => Op::Privilege,
+        "chroot" | "unshare" | "setns" | "initgroups" | "prctl" => Op::Privilege,
         "fexecve" => Op::Exec,
         _ if starts(&["open64", "openat", "__open"]) => Op::Open,
         _ if starts(&["mkstemp", "mkostemp"]) => Op::Mkstemp,

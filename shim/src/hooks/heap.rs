@@ -242,7 +242,9 @@ fn is_first() -> bool {
 /// After an allocation for which the countdown had run out.
 #[inline(never)]
 fn sampled(at: Registers, op: Op, result: *mut c_void, size: usize) {
-    if !start::has_started() || is_first() {
+    // SAFETY: this thread's own block.
+    let for_thread = unsafe { (*tls::block()).making_thread } != 0;
+    if !start::has_started() || is_first() || for_thread {
         return;
     }
     match emit::enter(at) {

@@ -2,9 +2,11 @@
 //! them makes sure that it is there (nginx forks its workers as root, then becomes `www-data`).
 #![allow(unsafe_code, reason = "hooks")]
 
-use crate::emit::Inside;
+use crate::emit::{self, Inside};
+use crate::seal;
+use crate::stack::{Registers, here};
 use crate::table::hooks;
-use core::ffi::{c_char, c_int};
+use core::ffi::{c_char, c_int, c_ulong};
 use libc::{gid_t, size_t, uid_t};
 use resshim_format::op::Op;
 
@@ -35,6 +37,58 @@ hooks! {
         before(_inside) (); after(inside, result, _before) changed(&inside, result, flags as u32);
     fn setns(fd: c_int, kind: c_int) -> c_int; libc;
         before(_inside) (); after(inside, result, _before) changed(&inside, result, kind as u32);
+    by_hand: prctl;
+}
+
+/// Hook of `prctl`: a seccomp filter is prepared for.
+///
+/// # Safety
+/// That of the real function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn prctl(
+    option: c_int,
+    a: c_ulong,
+    b: c_ulong,
+    c: c_ulong,
+    d: c_ulong,
+) -> c_int {
+    let filter = option == libc::PR_SET_SECCOMP;
+    if filter {
+        sealing(here());
+    }
+    // SAFETY: the real function with its own, variadic, prototype.
+    let result = unsafe {
+        let real: unsafe extern "C-unwind" fn(c_int, ...) -> c_int =
+            core::mem::transmute(real::prctl.get());
+        real(option, a, b, c, d)
+    };
+    if filter {
+        sealed(here(), result);
+    }
+    result
+}
+
+/// A filter is about to be installed: before the call, since another thread may be under it at once.
+pub fn sealing(at: Registers) {
+    match emit::enter(at) {
+        Some(inside) => {
+            seal::close(Some(inside.region));
+            inside.leave();
+        }
+        None => seal::close(None),
+    }
+}
+
+/// The call that installs it has ended.
+pub fn sealed(at: Registers, result: c_int) {
+    if result < 0 {
+        seal::reopen();
+        return;
+    }
+    if let Some(inside) = emit::enter(at) {
+        inside.write(Op::Privilege, 0, &[0], &[]);
+        inside.leave();
+    }
 }
 
 fn changed(inside: &Inside, result: c_int, value: u32) {

@@ -2,7 +2,7 @@
 //! `syscall(SYS_close)`), and `dlclose`, after which addresses mean something else.
 #![allow(unsafe_code, reason = "hooks")]
 
-use super::{fd, process, socket};
+use super::{fd, privilege, process, socket};
 use crate::emit::{self, Inside};
 use crate::real::Real;
 use crate::stack::{self, here};
@@ -52,6 +52,8 @@ static TRACKED: [u64; 8] = {
         libc::SYS_pidfd_open,
         libc::SYS_wait4,
         libc::SYS_execve,
+        libc::SYS_seccomp,
+        libc::SYS_prctl,
         libc::SYS_io_uring_setup,
     ];
     let mut index = 0;
@@ -135,6 +137,12 @@ unsafe extern "C-unwind" fn tracked(
     f: usize,
 ) -> c_long {
     let at = here();
+    // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER are 0 and 1 (seccomp(2)).
+    let filter = number == libc::SYS_seccomp && a <= 1
+        || number == libc::SYS_prctl && a as c_int == libc::PR_SET_SECCOMP;
+    if filter {
+        privilege::sealing(at);
+    }
     let enter = if is_live(number) { emit::enter_live } else { emit::enter };
     let before = enter(at).map_or(Before::Nothing, |inside| {
         let before = match number {
@@ -157,6 +165,9 @@ unsafe extern "C-unwind" fn tracked(
             core::mem::transmute(real::syscall.get());
         real(number, a, b, c, d, e, f)
     };
+    if filter {
+        privilege::sealed(at, result as c_int);
+    }
     if let Some(inside) = enter(at) {
         // SAFETY: the kernel has seen the arguments.
         unsafe { after(&inside, number, [a, b, c, d], result, before) };

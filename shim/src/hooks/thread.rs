@@ -77,8 +77,15 @@ pub unsafe extern "C-unwind" fn pthread_create(
         // SAFETY: as the caller asked.
         return unsafe { create(thread, attributes, start, argument) };
     };
-    // SAFETY: the trampoline calls `start(argument)` in the new thread.
-    let error = unsafe { create(thread, attributes, trampoline, handle.pack() as *mut c_void) };
+    let block = tls::block();
+    // SAFETY: the trampoline calls `start(argument)` in the new thread; the block is this thread's own.
+    // Not a cancellation point: the mark is taken back.
+    let error = unsafe {
+        (*block).making_thread += 1;
+        let error = create(thread, attributes, trampoline, handle.pack() as *mut c_void);
+        (*block).making_thread -= 1;
+        error
+    };
     // SAFETY: on success glibc has written the thread's id.
     unsafe { created(at, handle, thread, is_detached(attributes), error) };
     error

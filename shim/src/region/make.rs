@@ -25,6 +25,11 @@ const PATIENCE: u64 = 16;
 #[cold]
 pub(super) fn make() -> Option<Region> {
     let status = PRIVATE.status();
+    if status == Status::None && crate::seal::is_sealed() {
+        // A fork child behind a seccomp filter: asking for anything could kill it.
+        PRIVATE.unseen.fetch_add(1, Ordering::Relaxed);
+        return None;
+    }
     if status != Status::None {
         // Another thread makes it (nobody waits), or it cannot be had.
         if status == Status::Live {
