@@ -98,6 +98,8 @@ pub struct Private {
     pub children: Index<{ 1 << 14 }>,
     /// Heap blocks that may be in the index: bit by hash of the address.
     pub heap_filter: [AtomicU64; 512],
+    /// Every block is recorded: every bit of the filter is set and stays set.
+    pub heap_all: AtomicU32,
     /// How many live samples share a filter bit.
     pub heap_counts: [AtomicU32; 512 * 64],
     /// Start routine (0 = nobody is on the way) and argument of threads that were made, by row.
@@ -148,6 +150,7 @@ pub static PRIVATE: Private = Private {
     threads: Index::new(),
     children: Index::new(),
     heap_filter: [const { AtomicU64::new(0) }; 512],
+    heap_all: AtomicU32::new(0),
     heap_counts: [const { AtomicU32::new(0) }; 512 * 64],
     starts: [const { [const { AtomicUsize::new(0) }; 2] }; rows::THREADS],
     kind_hashes: [const { AtomicU64::new(0) }; 128],

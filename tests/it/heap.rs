@@ -82,3 +82,20 @@ fn an_allocator_with_its_own_operator_new_is_named() {
     let seen = report(&out);
     assert_eq!(seen["processes"][0]["not_visible"].as_array().map(Vec::len), Some(0), "{seen:#}");
 }
+
+#[test]
+fn frees_that_do_not_fit_are_found_where_every_block_is_recorded() {
+    for (name, rule) in [("heap/double_free", "double-free"), ("heap/inside_free", "invalid-free")]
+    {
+        let out = Scratch::for_regions("heap-frees");
+        let run = Launch::of(&program::named(name)).preloaded(out.path());
+        let outcome = run.env("RESSHIM_PROFILE", "full").run();
+        assert_eq!(outcome.ending, Ending::Signal(6), "{}", outcome.stderr_text());
+        let report = report(&out);
+        let findings = report["findings"].as_array().expect("findings");
+        let found: Vec<&Value> = findings.iter().filter(|found| found["rule"] == rule).collect();
+        assert_eq!(found.len(), 1, "{name}: {report:#}");
+        assert_eq!(found[0]["count"], 1, "{name}: {report:#}");
+        assert_eq!(found[0]["site"]["frames"][0]["function"], "give_back", "{report:#}");
+    }
+}

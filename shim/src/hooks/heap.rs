@@ -219,6 +219,9 @@ fn draw(inside: &Inside) -> bool {
             (*block).heap_left = i64::MAX;
             return false;
         }
+        if mean <= 1 {
+            heap::watch_all();
+        }
         (*block).heap_left = sample::next(&mut (*block).random, mean);
         !first || mean <= 1
     }
@@ -242,14 +245,16 @@ fn is_first() -> bool {
 /// After an allocation for which the countdown had run out.
 #[inline(never)]
 fn sampled(at: Registers, op: Op, result: *mut c_void, size: usize) {
-    // SAFETY: this thread's own block.
-    let for_thread = unsafe { (*tls::block()).making_thread } != 0;
-    if !start::has_started() || is_first() || for_thread {
+    if !start::has_started() || is_first() {
         return;
     }
     match emit::enter(at) {
         Some(inside) => {
-            if draw(&inside) && !result.is_null() {
+            // SAFETY: this thread's own block.
+            let for_thread = unsafe { (*tls::block()).making_thread } != 0;
+            // With every block recorded this one is, too: its address must not be mistaken for another's.
+            let wanted = !for_thread || heap::mean(&inside) <= 1;
+            if draw(&inside) && wanted && !result.is_null() {
                 heap::acquired(&inside, op, result as usize, size as u64);
             }
             inside.leave();
@@ -284,8 +289,9 @@ unsafe extern "C-unwind" fn slow_free(block: *mut c_void) {
 
 fn before_release(at: Registers, block: *mut c_void, op: Op) {
     if let Some(inside) = emit::enter(at) {
-        if let Some(taken) = heap::take(&inside, block as usize) {
-            heap::released(&inside, op, taken);
+        match heap::take(&inside, block as usize) {
+            Some(taken) => heap::released(&inside, op, taken),
+            None => heap::unknown(&inside, block as usize),
         }
         inside.leave();
     }

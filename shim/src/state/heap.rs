@@ -46,7 +46,7 @@ fn forget(address: usize) {
     else {
         return;
     };
-    if count.fetch_sub(1, Ordering::AcqRel) == 1 {
+    if count.fetch_sub(1, Ordering::AcqRel) == 1 && PRIVATE.heap_all.load(Ordering::Relaxed) == 0 {
         word.fetch_and(!(1 << (bit % 64)), Ordering::AcqRel);
         // Another block may have come to this bit in between.
         if count.load(Ordering::Acquire) != 0 {
@@ -142,6 +142,25 @@ pub fn take(inside: &Inside, address: usize) -> Option<Taken> {
     forget(address);
     PRIVATE.free_heap.give(index);
     Some(taken)
+}
+
+/// Every block is recorded from here on: each `free` has to come by, so that one of an address where
+/// nothing lives is seen.
+pub fn watch_all() {
+    if PRIVATE.heap_all.swap(1, Ordering::Relaxed) == 0 {
+        for word in &PRIVATE.heap_filter {
+            word.store(u64::MAX, Ordering::Relaxed);
+        }
+    }
+}
+
+/// An address was freed where no recorded block lives. That may be right (a block from before the shim, or of
+/// the parent): the reader knows what it has seen released. Before the call, which may abort.
+pub fn unknown(inside: &Inside, address: usize) {
+    if address != 0 && PRIVATE.heap_all.load(Ordering::Relaxed) != 0 {
+        let stack = inside.stack(start::settings().stack_depth);
+        inside.write(Op::Free, stack, &[address as u64], &[]);
+    }
 }
 
 /// A block that was taken out is released.
