@@ -41,6 +41,8 @@ pub struct Tls {
     pub heap_epoch: u32,
     /// This thread is in the real `pthread_create`: what libc allocates for the new thread belongs to it.
     pub making_thread: u32,
+    /// Calls of `realloc` by this thread: `reallocarray` may come to it, or not.
+    pub reallocs: u32,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
     pub left: u32,
 }

@@ -26,6 +26,8 @@ use crate::report::{Severity, Verdict};
 const GROWN: u64 = 16;
 /// Shortest life of an image in which growth alone says anything.
 const LONG_LIVED_NS: u64 = 5_000_000_000;
+/// Shortest life in which descriptors that stay say more than that a program is starting.
+const STARTED_NS: u64 = 1_000_000_000;
 /// Live ones that must have outlived everything that was released.
 const OUTLIVERS: usize = 5;
 /// Released ones that say how long lifetimes are here.
@@ -204,12 +206,18 @@ impl Group<'_> {
             |live: &&&Live| live.last_use_ns.is_none_or(|at| end - at.min(end) > site.longest_ns);
         let unused = self.live.iter().filter(idle).count();
         let old = out.acquired_ns.len();
-        let is_probable = site.released >= RELEASED
+        let life = end.saturating_sub(self.model.lives.get(self.image as usize)?.started_ns);
+        // What a program builds up while it starts looks like a leak to the letter: node makes tables
+        // for a tenth of a second, of which nothing is ever freed, between blocks that live shortly.
+        let is_memory =
+            matches!(site.kind, kind if kind == Kind::Heap.into() || kind == Kind::Mapping.into());
+        let has_started = life >= if is_memory { LONG_LIVED_NS } else { STARTED_NS };
+        let is_probable = has_started
+            && site.released >= RELEASED
             && old >= OUTLIVERS
             && out.chance() * looks < CHANCE
             && out.are_spread(site.first_ns, until)
             && unused * 2 > self.live.len();
-        let life = end.saturating_sub(self.model.lives.get(self.image as usize)?.started_ns);
         // Clean sessions that come faster than they go: all of them are still young.
         let is_possible = self.live.len() as u64 >= GROWN
             && life >= LONG_LIVED_NS

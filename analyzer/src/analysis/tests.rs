@@ -277,3 +277,10 @@ fn a_close_written_after_its_number_was_given_away_ends_no_second_lifetime() {
     });
     assert_eq!(totals, Some((2, 2)));
 }
+
+#[test]
+fn what_a_program_builds_up_while_it_starts_is_no_probable_leak() {
+    let sessions = (0..400).map(|i| (i, (i % 2 == 0).then_some(i + 3)));
+    let findings = play(sessions.collect(), 500).findings(false);
+    assert!(above_possible(&findings).is_empty(), "{findings:?}");
+}

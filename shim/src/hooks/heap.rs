@@ -328,40 +328,31 @@ fn found(real: &'static originals::Real) -> *const c_void {
     address
 }
 
-/// A block changes its size, and perhaps its place, by `call`.
+/// Before a block changes its size, and perhaps its place: it is taken out of the tables.
 #[inline(always)]
-fn resized(
-    at: Registers,
-    block: *mut c_void,
-    size: usize,
-    call: impl FnOnce() -> *mut c_void,
-) -> *mut c_void {
-    let slow = count_down(size);
-    let old = if !block.is_null() && heap::may_be_sampled(block as usize) {
-        emit::enter(at).and_then(|inside| {
-            let taken = heap::take(&inside, block as usize);
-            inside.leave();
-            taken
-        })
-    } else {
-        None
-    };
-    let result = call();
+fn take_for_resize(at: Registers, block: *mut c_void) -> Option<heap::Taken> {
+    if block.is_null() || !heap::may_be_sampled(block as usize) {
+        return None;
+    }
+    let inside = emit::enter(at)?;
+    let taken = heap::take(&inside, block as usize);
+    inside.leave();
+    taken
+}
+
+/// After it: the old block is gone, unless the call failed, which leaves it as it was (realloc(3)).
+#[inline(always)]
+fn put_after_resize(at: Registers, old: Option<heap::Taken>, result: *mut c_void, size: usize) {
     if let Some(old) = old
         && let Some(inside) = emit::enter(at)
     {
         if result.is_null() && size != 0 {
-            // It failed: the old block is as it was (realloc(3)).
             heap::put(&inside, old);
         } else {
             heap::released(&inside, Op::ReallocFree, old);
         }
         inside.leave();
     }
-    if slow {
-        sampled(at, Op::Realloc, result, size);
-    }
-    result
 }
 
 /// Hook of `realloc`.
@@ -374,12 +365,20 @@ pub unsafe extern "C-unwind" fn realloc(block: *mut c_void, size: size_t) -> *mu
     if is_resolving() || is_in_arena(block) {
         return moved_from_arena(block, size);
     }
-    resized(at, block, size, || {
-        // SAFETY: the real function with its own prototype.
-        unsafe {
-            core::mem::transmute::<*const c_void, Realloc>(found(&real::REALLOC))(block, size)
-        }
-    })
+    let slow = count_down(size);
+    let own = tls::block();
+    // SAFETY: this thread's own block.
+    unsafe { (*own).reallocs = (*own).reallocs.wrapping_add(1) };
+    let old = take_for_resize(at, block);
+    // SAFETY: the real function with its own prototype.
+    let result = unsafe {
+        core::mem::transmute::<*const c_void, Realloc>(found(&real::REALLOC))(block, size)
+    };
+    put_after_resize(at, old, result, size);
+    if slow {
+        sampled(at, Op::Realloc, result, size);
+    }
+    result
 }
 
 #[cold]
@@ -398,6 +397,12 @@ fn moved_from_arena(block: *mut c_void, size: usize) -> *mut c_void {
     new
 }
 
+/// Whether the real `reallocarray` calls our `realloc`, as glibc's does (malloc/reallocarray.c), or is
+/// an allocator's own: 0 = not seen yet.
+static REALLOCARRAY: AtomicUsize = AtomicUsize::new(0);
+const CALLS_REALLOC: usize = 1;
+const IS_ITS_OWN: usize = 2;
+
 /// Hook of `reallocarray`.
 ///
 /// # Safety
@@ -409,11 +414,28 @@ pub unsafe extern "C-unwind" fn reallocarray(
     size: size_t,
 ) -> *mut c_void {
     let at = here();
-    resized(at, block, count.saturating_mul(size), || {
-        let real = found(&real::REALLOCARRAY);
-        // SAFETY: the real function with its own prototype.
-        unsafe { core::mem::transmute::<*const c_void, ReallocArray>(real)(block, count, size) }
-    })
+    let bytes = count.saturating_mul(size);
+    let own = tls::block();
+    let kept = REALLOCARRAY.load(Ordering::Relaxed) == IS_ITS_OWN;
+    // SAFETY: this thread's own block.
+    let before = unsafe { (*own).reallocs };
+    let old = if kept { take_for_resize(at, block) } else { None };
+    let real = found(&real::REALLOCARRAY);
+    // SAFETY: the real function with its own prototype.
+    let result =
+        unsafe { core::mem::transmute::<*const c_void, ReallocArray>(real)(block, count, size) };
+    if kept {
+        put_after_resize(at, old, result, bytes);
+        if count_down(bytes) {
+            sampled(at, Op::Realloc, result, bytes);
+        }
+    } else if !result.is_null() {
+        // SAFETY: as above.
+        let met = unsafe { (*own).reallocs } != before;
+        let kind = if met { CALLS_REALLOC } else { IS_ITS_OWN };
+        REALLOCARRAY.store(kind, Ordering::Relaxed);
+    }
+    result
 }
 
 /// Hook of `posix_memalign`.
