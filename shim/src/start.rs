@@ -31,6 +31,8 @@ static STATE: AtomicU32 = AtomicU32::new(NOT_STARTED);
 static INCARNATIONS: AtomicU32 = AtomicU32::new(0);
 static IMAGE_PID: AtomicU32 = AtomicU32::new(0);
 static IMAGE_EUID: AtomicU32 = AtomicU32::new(0);
+static IMAGE_TICKS: AtomicU64 = AtomicU64::new(0);
+static IMAGE_NAME: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
 static IMAGE_REGION: AtomicU64 = AtomicU64::new(0);
 static PARENT_REGION: AtomicU64 = AtomicU64::new(0);
 static PARENT_FORK: AtomicU32 = AtomicU32::new(0);
@@ -242,10 +244,19 @@ pub fn next_incarnation() -> u32 {
     INCARNATIONS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
+/// Start of this process, `pid`, as it is known already if it began the image.
+pub fn ticks_of(pid: u32) -> u64 {
+    match IMAGE_TICKS.load(Ordering::Relaxed) {
+        ticks if ticks != 0 && pid == IMAGE_PID.load(Ordering::Relaxed) => ticks,
+        _ => start_ticks(),
+    }
+}
+
 /// Start of this process in clock ticks since boot; 0 where `/proc` is not there.
-pub fn start_ticks() -> u64 {
+fn start_ticks() -> u64 {
     let mut buffer = [0; 512];
-    let Ok(length) = sys::read_file(c"/proc/self/stat", &mut buffer) else { return 0 };
+    let stat = sys::open_read(c"/proc/self/stat").and_then(|file| sys::read(&file, &mut buffer));
+    let Ok(length) = stat else { return 0 };
     let text = buffer.get(..length).unwrap_or(&[]);
     // The name may hold spaces and parentheses: fields are counted from the last one.
     let Some(close) = text.iter().rposition(|byte| *byte == b')') else { return 0 };
@@ -332,12 +343,16 @@ fn append_row(
     if length > most || length + INDEX_MARGIN > sys::file_size_limit() {
         return None;
     }
-    let known = PRIVATE.start_ticks.load(Ordering::Relaxed);
+    let pid = sys::pid();
+    if pid != IMAGE_PID.load(Ordering::Relaxed) || IMAGE_TICKS.load(Ordering::Relaxed) == 0 {
+        note_image();
+    }
+    let own = PRIVATE.start_ticks.load(Ordering::Relaxed);
     let mut row = IndexRow {
         check: 0,
-        pid: sys::pid(),
+        pid,
         parent_pid: sys::parent_pid(),
-        start_ticks: if known != 0 { known } else { start_ticks() },
+        start_ticks: if own != 0 { own } else { IMAGE_TICKS.load(Ordering::Relaxed) },
         region,
         monotonic_ns: sys::monotonic_ns(),
         event: event as u16,
@@ -345,13 +360,25 @@ fn append_row(
         status,
         name: [0; 16],
     };
+    for (to, word) in row.name.chunks_exact_mut(8).zip(&IMAGE_NAME) {
+        to.copy_from_slice(&word.load(Ordering::Relaxed).to_ne_bytes());
+    }
+    sys::write(&index, row.sealed().as_bytes()).ok().map(drop)
+}
+
+/// Reads what every row of this image says alike: the process's start, the executable's name.
+fn note_image() {
+    IMAGE_TICKS.store(start_ticks(), Ordering::Relaxed);
     let mut path = [0; 512];
     let length = sys::read_link(c"/proc/self/exe", &mut path).unwrap_or(0);
     let base = path.get(..length).unwrap_or(&[]).rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
-    for (to, from) in row.name.iter_mut().zip(base) {
+    let mut name = [0; 16];
+    for (to, from) in name.iter_mut().zip(base) {
         *to = *from;
     }
-    sys::write(&index, row.sealed().as_bytes()).ok().map(drop)
+    for (word, bytes) in IMAGE_NAME.iter().zip(name.as_chunks::<8>().0) {
+        word.store(u64::from_ne_bytes(*bytes), Ordering::Relaxed);
+    }
 }
 
 /// Calls with a name as C has it.

@@ -253,7 +253,9 @@ impl Cursor {
         let index = (self.chunk as usize).wrapping_sub(1);
         let Some(chunk) = chunk_of(words, index) else { return false };
         let start = self.position as usize;
-        let Some([head, rest @ ..]) = chunk.get(start..start + size) else { return false };
+        // As in `push`: there is room for a `Time` record, needed or not.
+        let room = chunk.get(start..start + size + TIME_WORDS);
+        let Some([head, rest @ ..]) = room else { return false };
         head.store(HeaderWord::new(event.op, size, event.stack, dt).pack(), Ordering::Relaxed);
         for (to, from) in rest.iter().zip(event.words) {
             to.store(*from, Ordering::Relaxed);

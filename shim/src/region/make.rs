@@ -111,7 +111,7 @@ fn create() -> Result<(), i32> {
         sys::wipe_on_fork((&raw const PRIVATE).cast_mut().cast(), core::mem::size_of_val(&PRIVATE))
     };
     let pid = sys::pid();
-    let ticks = start::start_ticks();
+    let ticks = start::ticks_of(pid);
     PRIVATE.pid.store(pid, Ordering::Relaxed);
     PRIVATE.start_ticks.store(ticks, Ordering::Relaxed);
 

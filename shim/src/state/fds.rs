@@ -234,6 +234,9 @@ pub fn closed(inside: &Inside, op: Op, handle: FdHandle, result: c_int) {
         }
         return;
     }
+    if handle.generation == 0 && inside.level(Kind::File) == Level::Off {
+        return;
+    }
     // Linux frees the number even where close fails with EINTR or EIO (close(2)).
     let stack = inside.stack(start::settings().stack_depth);
     let mut words = [handle.pack(), 0];
