@@ -132,7 +132,8 @@ pub struct Header {
     pub stacks_lost: AtomicU64,
     /// Stacks that were cut short (unwinder busy, no rule, unreadable).
     pub stacks_truncated: AtomicU64,
-    /// Growth refused: 1 = no memory or full file system, 2 = cgroup headroom, 4 = quota, 8 = a seccomp filter was installed.
+    /// Growth refused: 1 = no memory or full file system, 2 = cgroup headroom, 4 = quota, 8 = a seccomp
+    /// filter was installed, 16 = a kernel (before Linux 5.14) that can promise nothing later on.
     pub growth_refused: AtomicU32,
     /// Times that a hook ran while this thread was inside the shim already (signal handlers).
     pub nested: AtomicU32,

@@ -92,10 +92,6 @@ pub struct Quota {
     pub refused: AtomicU64,
     /// `CLOCK_MONOTONIC` when the living alone were last found to exceed the limit, nanoseconds.
     pub in_vain_ns: AtomicU64,
-    /// The default limit as it was last worked out, bytes.
-    pub limit: AtomicU64,
-    /// `CLOCK_MONOTONIC` when that was.
-    pub limit_ns: AtomicU64,
 }
 
 const _: () = assert!(core::mem::size_of::<IndexRow>() == 64);

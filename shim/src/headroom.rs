@@ -21,7 +21,12 @@ pub fn allows(promised: u64) -> bool {
     }
     PRIVATE.headroom_checked.store(promised + LOOK_EVERY, Ordering::Relaxed);
     // The first MiB is taken without a look: a process with few events does not read `/proc`.
-    promised == 0 || room().is_none_or(|room| room >= HEADROOM)
+    promised == 0 || is_enough()
+}
+
+/// Whether what is left below the smallest limit is enough to go on.
+pub fn is_enough() -> bool {
+    room().is_none_or(|room| room >= HEADROOM)
 }
 
 /// Bytes that the ring may take on this machine: 0.5 % of its, or its cgroup's, memory.

@@ -17,7 +17,7 @@ use crate::private::PRIVATE;
 use crate::start::c_name;
 use crate::{headroom, region, start, sys};
 use core::ffi::CStr;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use resshim_format::index::{INDEX_FILE, QUOTA_FILE, Quota, REGION_SUFFIX};
 use rustix::fd::{AsFd, BorrowedFd};
 
@@ -33,6 +33,11 @@ const MOST: u64 = 256 << 20;
 const LOOK_AGAIN_NS: u64 = 100_000_000;
 /// The default limit is worked out again after this time.
 const LIMIT_HOLDS_NS: u64 = 10_000_000_000;
+
+/// The default limit as this image last worked it out, and when. Not for others: they may be in another
+/// memory group.
+static LIMIT: AtomicU64 = AtomicU64::new(0);
+static LIMIT_NS: AtomicU64 = AtomicU64::new(0);
 /// Looks at the directory for what to remove.
 const MOST_ROUNDS: usize = 4;
 /// Ages of regions are told apart as this many.
@@ -60,7 +65,9 @@ pub fn open(directory: BorrowedFd) {
     }
     let Ok(address) = sys::map_shared(&file, PAGE) else { return };
     // SAFETY: the mapping was made just now.
-    let promised = unsafe { sys::populate(address.as_ptr(), PAGE) }.is_ok();
+    let promised = unsafe { sys::populate(address.as_ptr(), PAGE) }
+        .or_else(|_| sys::reserve(&file, 0, PAGE as u64))
+        .is_ok();
     let place = address.as_ptr() as usize;
     let placed = promised
         && PAGE_ADDRESS.compare_exchange(0, place, Ordering::AcqRel, Ordering::Relaxed).is_ok();
@@ -82,13 +89,22 @@ pub fn allows_chunks() -> bool {
     PRIVATE.no_chunks.load(Ordering::Relaxed) == 0
 }
 
-/// Before a region is made in `directory`: has the dead make room for it where there is none.
-pub fn make_room(directory: BorrowedFd) {
-    let Some(page) = page() else { return };
+/// Before a region is made in `directory`: has the dead make room for it where there is none. False:
+/// there must be no region, since pages of the dead have filled this process's memory group.
+pub fn make_room(directory: BorrowedFd) -> bool {
+    let Some(page) = page() else { return true };
     if page.promised.load(Ordering::Relaxed).saturating_add(FIRST) > limit(page, directory) {
         clear(page, directory, FIRST);
     }
+    // Many small regions are as large as a large one, but none of them grows far enough to look.
+    if page.promised.load(Ordering::Relaxed) > LEAST && !headroom::is_enough() {
+        page.promised.store(remove_dead(directory, LEAST), Ordering::Relaxed);
+        if !headroom::is_enough() {
+            return false;
+        }
+    }
     count(page, FIRST);
+    true
 }
 
 /// The region has been promised this much in all.
@@ -99,7 +115,7 @@ pub fn grown(promised: u64) {
     let Some(page) = page() else { return };
     count(page, EACH);
     let sum = page.promised.load(Ordering::Relaxed);
-    if !allows_chunks() || sum <= known_limit(page).unwrap_or(LEAST) {
+    if !allows_chunks() || sum <= known_limit().unwrap_or(LEAST) {
         return;
     }
     match start::same_directory() {
@@ -136,20 +152,23 @@ fn refuse(page: &Quota) {
 }
 
 /// The limit as far as it is known without asking the machine.
-fn known_limit(page: &Quota) -> Option<u64> {
+fn known_limit() -> Option<u64> {
     let asked = start::settings().max_bytes;
     if asked != 0 {
         return Some(asked);
     }
-    let since = sys::monotonic_ns().wrapping_sub(page.limit_ns.load(Ordering::Relaxed));
-    let limit = page.limit.load(Ordering::Relaxed);
-    (since < LIMIT_HOLDS_NS && limit >= LEAST).then_some(limit.min(MOST))
+    let limit = LIMIT.load(Ordering::Relaxed);
+    if limit == 0 {
+        return None;
+    }
+    let since = sys::monotonic_ns().wrapping_sub(LIMIT_NS.load(Ordering::Relaxed));
+    (since < LIMIT_HOLDS_NS).then_some(limit)
 }
 
 /// `RESSHIM_MAX_BYTES`, or the smallest of 256 MiB, 1/32 of the memory, 1/4 of the free file system.
 /// As long as the sum is below what is always allowed, that is not worked out.
 fn limit(page: &Quota, directory: BorrowedFd) -> u64 {
-    if let Some(limit) = known_limit(page) {
+    if let Some(limit) = known_limit() {
         return limit;
     }
     if page.promised.load(Ordering::Relaxed).saturating_add(FIRST) <= LEAST {
@@ -157,8 +176,8 @@ fn limit(page: &Quota, directory: BorrowedFd) -> u64 {
     }
     let free = sys::free_bytes(directory).unwrap_or(u64::MAX);
     let limit = (headroom::memory() / 32).min(free / 4).clamp(LEAST, MOST);
-    page.limit.store(limit, Ordering::Relaxed);
-    page.limit_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
+    LIMIT_NS.store(sys::monotonic_ns(), Ordering::Relaxed);
+    LIMIT.store(limit, Ordering::Relaxed);
     limit
 }
 

@@ -111,15 +111,20 @@ impl Region {
             self.note_refusal(refusal);
             return false;
         }
+        self.note_promised(first, count);
+        true
+    }
+
+    /// The kernel has promised these pages.
+    fn note_promised(self, first: usize, count: usize) {
         let mut new = 0;
         for page in first..first + count {
-            let Some(word) = PRIVATE.pages.get(page / 64) else { return false };
+            let Some(word) = PRIVATE.pages.get(page / 64) else { return };
             let bit = 1 << (page % 64);
             new += u64::from(word.fetch_or(bit, Ordering::AcqRel) & bit == 0);
         }
         let promised = PRIVATE.promised.fetch_add(new * PAGE as u64, Ordering::Relaxed);
         quota::grown(promised + new * PAGE as u64);
-        true
     }
 
     /// Has the kernel promise the first pages of every table, while it may be asked.

@@ -1,7 +1,7 @@
 //! The system calls that the shim makes for itself: never through libc, whose functions are hooked
 //! and set errno. This file is the whole list (a test holds it against strace):
 //! `openat mkdirat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
-//! flock unlinkat fstatfs prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
+//! flock unlinkat fstatfs fallocate prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
 #![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
 
 use core::ffi::CStr;
@@ -146,6 +146,11 @@ pub fn read_link(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
 /// Sets a file's length. The caller has asked [`file_size_limit`] first.
 pub fn set_length(file: impl AsFd, length: u64) -> Result<(), Errno> {
     rustix::fs::ftruncate(file, length)
+}
+
+/// Has the kernel promise a part of a file; for kernels that cannot by [`populate`].
+pub fn reserve(file: impl AsFd, offset: u64, length: u64) -> Result<(), Errno> {
+    rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), offset, length)
 }
 
 /// Says that the open file is in use, for as long as it is open or mapped; fails where somebody is

@@ -25,7 +25,7 @@ const PATIENCE: u64 = 16;
 #[cold]
 pub(super) fn make() -> Option<Region> {
     let status = PRIVATE.status();
-    if status == Status::None && crate::seal::is_sealed() {
+    if status != Status::Live && crate::seal::is_sealed() {
         // A fork child behind a seccomp filter: asking for anything could kill it.
         PRIVATE.unseen.fetch_add(1, Ordering::Relaxed);
         return None;
@@ -120,31 +120,38 @@ fn create() -> Result<(), i32> {
     // A longer file would raise SIGXFSZ, a larger mapping would take what the program needs.
     let number = layout().ok_or(libc::ENOMEM)?;
     let layout = numbered(number);
-    quota::make_room(directory.as_fd());
+    if !quota::make_room(directory.as_fd()) {
+        return Err(libc::ENOMEM);
+    }
     let id = identity.region_for(pid);
     PRIVATE.region_id.store(id, Ordering::Relaxed);
     let mut name = file_name(pid, id);
     let name = name.c_str().ok_or(libc::ENAMETOOLONG)?;
-    let base = {
-        let mut file = sys::create(directory.as_fd(), name).map_err(Errno::raw_os_error)?;
-        // The lock lives as long as the mapping: who finds the file asks it whether its owner lives. Who
-        // found it before the lock was there may have taken it for a dead one's.
-        if sys::lock_shared(&file).is_err() {
-            let _ = sys::unlink(directory.as_fd(), name);
-            file = sys::create(directory.as_fd(), name).map_err(Errno::raw_os_error)?;
-            let _ = sys::lock_shared(&file);
-        }
-        let mapped = sys::set_length(&file, layout.reserve as u64)
-            .and_then(|()| sys::map_shared(&file, layout.reserve));
-        mapped.map_err(|errno| {
-            let _ = sys::unlink(directory.as_fd(), name);
-            errno.raw_os_error()
-        })?
-    };
+    let mut file = sys::create(directory.as_fd(), name).map_err(Errno::raw_os_error)?;
+    // The lock lives as long as the mapping: who finds the file asks it whether its owner lives. Who
+    // found it before the lock was there may have taken it for a dead one's.
+    if sys::lock_shared(&file).is_err() {
+        let _ = sys::unlink(directory.as_fd(), name);
+        file = sys::create(directory.as_fd(), name).map_err(Errno::raw_os_error)?;
+        let _ = sys::lock_shared(&file);
+    }
+    let mapped = sys::set_length(&file, layout.reserve as u64)
+        .and_then(|()| sys::map_shared(&file, layout.reserve));
+    let base = mapped.map_err(|errno| {
+        let _ = sys::unlink(directory.as_fd(), name);
+        errno.raw_os_error()
+    })?;
     PRIVATE.layout.store(number, Ordering::Relaxed);
     PRIVATE.base.store(base.as_ptr() as usize, Ordering::Relaxed);
     let region = Region { base: base.as_ptr(), layout };
-    if !region.ensure(0, STATES_OFFSET + CHUNKS * 8) {
+    let mut fixed = false;
+    let begun = region.ensure(0, HEAD_BYTES) || {
+        // SAFETY: the first page of the mapping.
+        fixed = unsafe { sys::populate(base.as_ptr(), PAGE) } == Err(Errno::INVAL);
+        fixed && region.reserve(&file)
+    };
+    drop(file);
+    if !begun {
         // SAFETY: nobody has seen this mapping yet.
         unsafe { sys::unmap(base, layout.reserve) };
         let _ = sys::unlink(directory.as_fd(), name);
@@ -152,7 +159,7 @@ fn create() -> Result<(), i32> {
         PRIVATE.no_growth.store(0, Ordering::Relaxed);
         return Err(libc::ENOSPC);
     }
-    let most = layout.chunks as u64;
+    let most = if fixed { FIXED_CHUNKS } else { layout.chunks } as u64;
     let chunk_limit = match seen.ring_bytes {
         0 => most,
         bytes => (bytes / CHUNK_BYTES as u64).clamp(4, most),
@@ -163,13 +170,44 @@ fn create() -> Result<(), i32> {
     if !quota::allows_chunks() {
         region.note_refusal(4);
     }
+    if fixed {
+        region.note_refusal(FIXED);
+        PRIVATE.chunks.store(chunk_limit, Ordering::Relaxed);
+        region.header().chunks_populated.store(chunk_limit, Ordering::Relaxed);
+    }
     if identity.is_fork_child(pid) {
         start::append_index(IndexEvent::Child, id, 0);
     }
     Ok(())
 }
 
+/// Header, control page, directory, states of chunks.
+const HEAD_BYTES: usize = STATES_OFFSET + CHUNKS * 8;
+/// Why a region does not grow: the kernel (before Linux 5.14) can promise nothing once the file is closed.
+const FIXED: u32 = 16;
+/// Chunks of a region that cannot grow.
+const FIXED_CHUNKS: usize = 32;
+/// Most bytes of each of its tables.
+const FIXED_TABLE: usize = 64 << 10;
+
 impl Region {
+    /// Promises a megabyte for good: where pages cannot be promised as they are needed.
+    fn reserve(self, file: &sys::Descriptor) -> bool {
+        let tables = self.layout.offsets.windows(2).filter_map(|ends| match ends {
+            [start, end] => Some((*start, (end - start).min(FIXED_TABLE))),
+            _ => None,
+        });
+        let chunks = (self.layout.chunks_offset(), FIXED_CHUNKS * CHUNK_BYTES);
+        for (offset, bytes) in tables.chain([(0, HEAD_BYTES), chunks]) {
+            if sys::reserve(file, offset as u64, bytes as u64).is_err() {
+                return false;
+            }
+            self.note_promised(offset / PAGE, bytes.div_ceil(PAGE));
+        }
+        PRIVATE.no_growth.store(FIXED, Ordering::Relaxed);
+        true
+    }
+
     fn write_head(self, identity: &start::Identity, pid: u32, ticks: u64, id: u64, chunks: u32) {
         for (index, (kind, bytes, _)) in TABLES.iter().enumerate() {
             let (Some(rows), Some(offset)) =
