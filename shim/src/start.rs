@@ -38,7 +38,8 @@ static PARENT_REGION: AtomicU64 = AtomicU64::new(0);
 static PARENT_FORK: AtomicU32 = AtomicU32::new(0);
 static ARGUMENTS: AtomicUsize = AtomicUsize::new(0);
 static PRIVATE_DIRECTORY: AtomicPtr<c_char> = AtomicPtr::new(core::ptr::null_mut());
-static HEAP_IS_OURS: AtomicU32 = AtomicU32::new(1);
+/// `malloc` where calls of it do not reach us, 0 where they do.
+static MALLOC_OF_OTHERS: AtomicUsize = AtomicUsize::new(0);
 
 struct Settings(UnsafeCell<Config>);
 // SAFETY: written by the one thread that starts, read only after `STATE` says so.
@@ -103,7 +104,7 @@ fn start() -> bool {
     crate::stack::skip_own_module();
     // SAFETY: ld.so's variable.
     crate::stack::set_first_stack_end(unsafe { __libc_stack_end } as usize);
-    HEAP_IS_OURS.store(u32::from(hooks::heap::is_ours()), Ordering::Relaxed);
+    MALLOC_OF_OTHERS.store(hooks::heap::malloc_of_others(), Ordering::Relaxed);
     let pid = sys::pid();
     IMAGE_PID.store(pid, Ordering::Relaxed);
     IMAGE_EUID.store(sys::euid(), Ordering::Relaxed);
@@ -156,15 +157,22 @@ unsafe fn read_start_stack(config: &mut Config) -> u64 {
             at = at.add(1);
         }
         at = at.add(1);
+        let (mut random, mut headers, mut count) = (0, 0, 0);
         while *at != 0 {
-            if *at as u64 == libc::AT_RANDOM {
-                let bytes = *at.add(1) as *const [u8; 8];
-                return if bytes.is_null() { 0 } else { u64::from_ne_bytes(*bytes) };
+            let value = *at.add(1);
+            match *at as u64 {
+                libc::AT_RANDOM if value != 0 => {
+                    random = u64::from_ne_bytes(*(value as *const [u8; 8]));
+                }
+                libc::AT_PHDR => headers = value,
+                libc::AT_PHNUM => count = value,
+                _ => {}
             }
             at = at.add(2);
         }
+        crate::stack::set_program_headers(headers, count);
+        random
     }
-    0
 }
 
 /// `RESSHIM_NAME=value` → name, value.
@@ -442,10 +450,16 @@ pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
             put(Tag::Diagnostic, remark);
         }
     }
-    if HEAP_IS_OURS.load(Ordering::Relaxed) == 0 {
-        put(Tag::NotVisible, b"heap: the executable defines malloc");
-    }
-    if let Some(library) = hooks::heap::library_with_own_new() {
+    let malloc = MALLOC_OF_OTHERS.load(Ordering::Relaxed);
+    if malloc != 0 {
+        let module = crate::stack::module_of(malloc).map_or(&[][..], |module| module.path);
+        let name = module.rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
+        let mut text: Text<256> = Text::EMPTY;
+        let _ = text.push(b"heap: ")
+            && text.push(if name.is_empty() { b"the executable" } else { name })
+            && text.push(b" defines malloc");
+        put(Tag::NotVisible, text.bytes());
+    } else if let Some(library) = hooks::heap::library_with_own_new() {
         let mut text: Text<256> = Text::EMPTY;
         let _ =
             text.push(b"heap: C++ operator new is ") && text.push(library) && text.push(b"'s own");

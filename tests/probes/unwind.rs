@@ -5,7 +5,7 @@
 #![allow(unsafe_code, reason = "C ABI")]
 
 #[path = "../../shim/src/stack/mod.rs"]
-#[allow(dead_code, reason = "the shim's core uses the rest")]
+#[allow(dead_code, unused_imports, reason = "the shim's core uses the rest")]
 mod stack;
 
 use stack::{ModuleInfo, Stack};

@@ -524,7 +524,15 @@ pub fn library_with_own_new() -> Option<&'static [u8]> {
     new.path.rsplit(|byte| *byte == b'/').next()
 }
 
-/// Whether calls of `malloc` reach us, or a definition in the executable itself.
-pub fn is_ours() -> bool {
-    core::ptr::eq(originals::find(c"malloc"), malloc as *const c_void)
+/// The `malloc` that the program calls, where that is not ours: the executable's own, or that of a
+/// library that was put before us (a sanitizer's runtime). 0 = ours.
+pub fn malloc_of_others() -> usize {
+    let first = originals::find(c"malloc") as usize;
+    // Not by comparing with our `malloc`: its name is resolved to the same first definition.
+    let ours = crate::stack::module_of(library_with_own_new as *const () as usize);
+    let is_ours = match (ours, crate::stack::module_of(first)) {
+        (Some(ours), Some(theirs)) => ours.start == theirs.start,
+        _ => first == malloc as *const () as usize,
+    };
+    if is_ours { 0 } else { first }
 }

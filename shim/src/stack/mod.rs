@@ -22,11 +22,13 @@
 mod arch;
 mod cache;
 mod cfi;
+mod executable;
 mod modules;
 mod rule;
 mod walk;
 
 pub use arch::here;
+pub use executable::set_program_headers;
 pub use modules::{ModuleInfo, announce_known, set_find_object, set_module_hook};
 pub use walk::capture;
 

@@ -6,6 +6,7 @@
 //! be called in signal handlers and while libraries are being loaded. Where it is absent nothing is found.
 
 use super::cfi::UnwindTables;
+use super::executable;
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr::with_exposed_provenance;
@@ -67,6 +68,8 @@ pub(super) struct Object {
     link_map: usize,
     /// Address of its `.eh_frame_hdr`, 0 = it has none.
     pub eh_frame_hdr: usize,
+    /// Its program headers are those that the kernel told.
+    is_executable: bool,
 }
 
 /// The module that an address lies in.
@@ -87,32 +90,38 @@ pub(super) fn find(pc: usize) -> Option<Object> {
     };
     // SAFETY: it takes any address and fills the structure.
     let status = unsafe { find(with_exposed_provenance(pc), &mut found) };
-    (status == 0 && found.map_start < found.map_end).then_some(Object {
-        start: found.map_start,
-        end: found.map_end,
+    if status != 0 || found.map_start >= found.map_end {
+        return None;
+    }
+    let whole = executable::range_around(pc);
+    let (start, end) = whole.unwrap_or((found.map_start, found.map_end));
+    Some(Object {
+        start,
+        end,
         link_map: found.link_map,
         eh_frame_hdr: found.eh_frame_hdr,
+        is_executable: whole.is_some(),
     })
 }
 
 /// `Elf64_Phdr`.
 #[derive(Clone, Copy)]
 #[repr(C)]
-struct ProgramHeader {
-    kind: u32,
+pub(super) struct ProgramHeader {
+    pub kind: u32,
     flags: u32,
     offset: u64,
-    address: usize,
+    pub address: usize,
     physical: u64,
     file_bytes: usize,
-    bytes: usize,
+    pub bytes: usize,
     align: u64,
 }
-const LOAD: u32 = 1;
+pub(super) const LOAD: u32 = 1;
 const NOTE: u32 = 4;
 /// As in `PATH_MAX`.
 const LONGEST_PATH: usize = 4096;
-const MOST_HEADERS: usize = 64;
+pub(super) const MOST_HEADERS: usize = 64;
 const ELF_HEADER_BYTES: usize = 64;
 /// Notes are looked through up to here.
 const MOST_NOTE_BYTES: usize = 64 * 1024;
@@ -128,8 +137,11 @@ impl Object {
         unsafe { *with_exposed_provenance::<(usize, usize)>(self.link_map) }
     }
 
-    /// The program headers, if the image begins with its ELF header.
+    /// The program headers, if they are known or the image begins with its ELF header.
     fn headers(&self) -> &'static [ProgramHeader] {
+        if self.is_executable {
+            return executable::headers();
+        }
         if self.end - self.start < ELF_HEADER_BYTES {
             return &[];
         }
