@@ -7,6 +7,7 @@ mod harness;
 mod heap;
 mod kill;
 mod places;
+mod programs;
 mod quota;
 mod records;
 mod reports;

@@ -176,6 +176,25 @@ impl Launch {
         run.env("RESSHIM_LIB", artifacts::shim())
     }
 
+    /// The same command run by this user; whoever runs the tests must be root.
+    pub fn as_user(&self, user: &str) -> Launch {
+        let mut run = self.clone();
+        run.program = "setpriv".into();
+        run.args = ["--reuid", user, "--regid", user, "--clear-groups", "env"]
+            .map(OsString::from)
+            .to_vec();
+        // Set behind the change of the user: a preload is the command's, not setpriv's.
+        for (name, value) in run.env.drain(..) {
+            let mut setting = name;
+            setting.push("=");
+            setting.push(value);
+            run.args.push(setting);
+        }
+        run.args.push(self.program.clone());
+        run.args.extend(self.args.iter().cloned());
+        run
+    }
+
     /// Runs the command to its end and the end of all who hold its output.
     pub fn run(&self) -> Outcome {
         let mut command = Command::new(&self.program);

@@ -9,6 +9,7 @@
 //! * [`hook_table`]: which symbols the shim hooks;
 //! * [`expect`]: stored outputs, rewritten with `UPDATE=1`;
 //! * [`trace`]: what the shim left behind;
+//! * [`script`]: the scripts that put real programs to work;
 //! * [`parallel`]: runs many small cases of one test at a time.
 //!
 //! It must not know what the shim does: a test states that, not the harness.
@@ -21,4 +22,5 @@ pub mod launch;
 pub mod parallel;
 pub mod program;
 pub mod scratch;
+pub mod script;
 pub mod trace;

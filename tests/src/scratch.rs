@@ -1,7 +1,7 @@
 //! A private directory of one test: working directory of the program, or where the shim writes.
 
 use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -25,6 +25,19 @@ impl Scratch {
             return Scratch::new(name);
         }
         Scratch::under(shm, &format!("resshim-tests-{name}"))
+    }
+
+    /// A directory that other users may enter (0755), for servers whose workers are other users.
+    pub fn shared(name: &str) -> Scratch {
+        let scratch = Scratch::under(&std::env::temp_dir(), &format!("resshim-tests-{name}"));
+        let everybody = std::fs::Permissions::from_mode(0o755);
+        std::fs::set_permissions(&scratch.path, everybody).expect("permissions");
+        scratch
+    }
+
+    /// Gives the directory to a user.
+    pub fn give_to(&self, user: u32, group: u32) {
+        std::os::unix::fs::chown(&self.path, Some(user), Some(group)).expect("only as root");
     }
 
     fn under(base: &Path, name: &str) -> Scratch {
