@@ -12,6 +12,7 @@ int main(void) {
   struct sock_filter filter[] = {
       BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
       ALLOW(SYS_openat), ALLOW(SYS_close), ALLOW(SYS_write), ALLOW(SYS_exit_group), ALLOW(SYS_newfstatat),
+      ALLOW(SYS_brk), ALLOW(SYS_getrandom), ALLOW(SYS_fcntl), ALLOW(SYS_rt_sigreturn),
       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
   };
   struct sock_fprog program = {sizeof filter / sizeof *filter, filter};
