@@ -93,6 +93,20 @@ fn threads_and_children_that_nobody_waits_for_are_found() {
 }
 
 #[test]
+fn where_the_same_line_is_released_on_another_path_is_told() {
+    finds("leaks_on_one_path", "leak", "file", 20, "read_config");
+    let report = report_of_run("leaks_on_one_path");
+    let finding = &report["findings"][0];
+    let sibling = &finding["evidence"]["released_at"][0]["frames"][0];
+    assert_eq!(
+        (sibling["function"].as_str(), sibling["line"].as_u64()),
+        (Some("read_config"), Some(7))
+    );
+    let advice = finding["advice"].as_str().expect("advice");
+    assert!(advice.contains("read_config (leaks_on_one_path.c:7) releases"), "{advice}");
+}
+
+#[test]
 fn the_second_of_two_who_close_is_found() {
     let found = findings(&report_of_run("closes_twice"));
     // The last close finds nothing there; the ones before too: nobody took the number meanwhile.

@@ -12,6 +12,7 @@ pub mod growth;
 mod hand_built;
 mod invalid_free;
 pub mod leak;
+mod siblings;
 #[cfg(test)]
 mod tests;
 
@@ -24,6 +25,8 @@ use crate::model::kind::KindId;
 use crate::model::resource::Live;
 use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
 use crate::symbols::ResolvedSite;
+
+use self::siblings::Siblings;
 
 /// Resources that a finding names.
 const RESOURCES: usize = 32;
@@ -123,14 +126,18 @@ pub fn run(model: &Model, options: &Options, names: &mut dyn Names) -> Vec<Findi
     let found: Vec<(&dyn Analysis, Vec<Draft>)> =
         ALL.iter().map(|analysis| (*analysis, analysis.find(model, options))).collect();
     let drafts = found.iter().flat_map(|(_, drafts)| drafts);
+    let leaks = found.iter().filter(|(analysis, _)| analysis.rule() == "leak");
+    let siblings = Siblings::of(model, leaks.flat_map(|(_, drafts)| drafts));
     let stacks: Vec<StackRef> = drafts
         .flat_map(|draft| draft.others.iter().map(|other| other.1).chain([draft.at]))
+        .chain(siblings.stacks())
         .filter(|at| at.stack != 0)
         .collect();
     names.prepare(&stacks);
     let mut findings = Vec::new();
     for (analysis, drafts) in found {
-        findings.extend(name(analysis, drafts, model, names));
+        let siblings = (analysis.rule() == "leak").then_some(&siblings);
+        findings.extend(name(analysis, drafts, siblings, model, names));
     }
     findings.sort_by(|a, b| {
         let rank = |finding: &Finding| (finding.severity, finding.verdict, finding.count);
@@ -142,6 +149,7 @@ pub fn run(model: &Model, options: &Options, names: &mut dyn Names) -> Vec<Findi
 fn name(
     analysis: &dyn Analysis,
     drafts: Vec<Draft>,
+    siblings: Option<&Siblings>,
     model: &Model,
     names: &mut dyn Names,
 ) -> Vec<Finding> {
@@ -162,7 +170,11 @@ fn name(
     }
     let mut findings = Vec::new();
     for key in order {
-        let Some((site, draft)) = groups.remove(&key) else { continue };
+        let Some((site, mut draft)) = groups.remove(&key) else { continue };
+        if let Some(siblings) = siblings {
+            let releases = siblings.releases(&draft, &site.site, names);
+            draft.others.extend(releases.into_iter().map(|at| ("released_at", at)));
+        }
         findings.push(finish(analysis, key.0, site, draft, model, names));
     }
     findings
