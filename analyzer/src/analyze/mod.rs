@@ -320,6 +320,9 @@ fn kind_totals(model: &Model, of: &KindStats) -> KindTotals {
     }
 }
 
+/// Fewer events than this give no figure for what an event costs.
+const TIMED_EVENTS: u64 = 512;
+
 fn overhead(trace: &Trace, model: &Model) -> Overhead {
     let own = model.images.iter().map(|image| trace.clock.span_ns(image.own_ticks) as f64);
     let own: f64 = own.sum();
@@ -336,6 +339,8 @@ fn overhead(trace: &Trace, model: &Model) -> Overhead {
         to: format!("level {}", step.level),
         why: format!("reason {}: {}", step.reason, step.value),
     });
+    // One visit in sixteen is timed: a few hundred events hold too few of them to say anything.
+    let own = if model.events < TIMED_EVENTS { 0.0 } else { own };
     Overhead {
         cpu_share: if cpu > 0.0 { (own / cpu).min(1.0) } else { 0.0 },
         ns_per_event: if model.events > 0 { own / model.events as f64 } else { 0.0 },

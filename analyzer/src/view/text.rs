@@ -317,9 +317,12 @@ pub fn unseen(report: &Report) -> Vec<String> {
 /// What it cost.
 pub fn cost(report: &Report) -> String {
     let overhead = &report.overhead;
-    let mut parts = vec![format!("{} of the CPU", share(overhead.cpu_share))];
+    let mut parts = Vec::new();
     if overhead.ns_per_event > 0.0 {
+        parts.push(format!("{} of the CPU", share(overhead.cpu_share)));
         parts.push(format!("{} an event", seconds(overhead.ns_per_event / 1e9)));
+    } else {
+        parts.push("too few events to time".to_owned());
     }
     parts.push(plural(report.trace.events, "event", "events"));
     parts.push(bytes(overhead.bytes));
