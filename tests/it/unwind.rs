@@ -97,7 +97,7 @@ fn compare(seen: &AtomicUsize) {
     let mut reference: Vec<usize> = Vec::new();
     // SAFETY: `take` gets the vector back while this call lasts.
     unsafe { _Unwind_Backtrace(take, (&raw mut reference).cast()) };
-    let mut found = Stack::EMPTY;
+    let mut found = Stack::empty();
     stack::capture(&stack::here(), stack::MAX_FRAMES, None, &mut found);
     // The first frame is this function, at two places of it.
     assert_eq!(found.frames()[1..], reference[1..], "flags {:x}", found.flags);
@@ -155,7 +155,7 @@ fn rust_unwinds_as_libgcc_does() {
 
 #[test]
 fn a_walk_from_senseless_registers_ends() {
-    let mut found = Stack::EMPTY;
+    let mut found = Stack::empty();
     let here = stack::here();
     let numbers = [0, 1, 8, 0x7fff, here.sp, here.bp, here.pc, usize::MAX, usize::MAX - 7, 1 << 47];
     for pc in numbers {

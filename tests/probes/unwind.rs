@@ -67,7 +67,7 @@ pub extern "C" fn probe_start() -> c_int {
 /// `frames` has room for `depth` words, `flags` may be null.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn probe_capture(frames: *mut usize, depth: usize, flags: *mut u32) -> usize {
-    let mut found = Stack::EMPTY;
+    let mut found = Stack::empty();
     stack::capture(&stack::here(), depth, None, &mut found);
     let kept = found.frames();
     // SAFETY: the caller's promise; no more than `depth` are found.
@@ -84,7 +84,7 @@ pub unsafe extern "C" fn probe_capture(frames: *mut usize, depth: usize, flags: 
 #[unsafe(no_mangle)]
 pub extern "C" fn probe_repeat(times: usize, depth: usize) -> usize {
     let mut sum = 0usize;
-    let mut found = Stack::EMPTY;
+    let mut found = Stack::empty();
     for _ in 0..times {
         stack::capture(&stack::here(), depth, None, &mut found);
         sum = sum.wrapping_add(found.frames().len());

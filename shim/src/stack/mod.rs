@@ -64,9 +64,14 @@ pub struct Stack {
     pub epoch: u32,
 }
 impl Stack {
-    /// No frames.
-    pub const EMPTY: Stack =
-        Stack { frames: [MaybeUninit::uninit(); MAX_FRAMES], count: 0, flags: 0, epoch: 0 };
+    /// No frames. Not a constant, which would be written as a whole.
+    #[inline(always)]
+    pub fn empty() -> Stack {
+        // SAFETY: an array of `MaybeUninit` needs no value.
+        let frames =
+            unsafe { MaybeUninit::<[MaybeUninit<usize>; MAX_FRAMES]>::uninit().assume_init() };
+        Stack { frames, count: 0, flags: 0, epoch: 0 }
+    }
 
     /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted
     /// stands here with the address after the first byte of the interrupted instruction, so that

@@ -25,13 +25,11 @@ pub fn begin(region: Region) {
 pub fn put_text(words: &[AtomicU64], text: &[u8]) {
     let room = words.len() * 8;
     let text = text.get(text.len().saturating_sub(room)..).unwrap_or(text);
-    let mut groups = text.chunks(8);
-    for word in words {
-        let mut bytes = [0; 8];
-        for (to, from) in bytes.iter_mut().zip(groups.next().unwrap_or(&[])) {
-            *to = *from;
-        }
-        word.store(u64::from_le_bytes(bytes), Ordering::Relaxed);
+    let (groups, rest) = text.as_chunks::<8>();
+    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | *byte as u64);
+    let values = groups.iter().map(|group| u64::from_le_bytes(*group)).chain([last]);
+    for (word, value) in words.iter().zip(values.chain(core::iter::repeat(0))) {
+        word.store(value, Ordering::Relaxed);
     }
 }
 
