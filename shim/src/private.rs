@@ -27,7 +27,7 @@ pub enum Status {
     Refused = 3,
 }
 
-/// The state. See the module's documentation.
+/// The state. See the module's documentation. What every process touches stands first, on few pages.
 #[repr(C, align(4096))]
 pub struct Private {
     /// A [`Status`].
@@ -38,6 +38,12 @@ pub struct Private {
     pub base: AtomicUsize,
     /// Its id.
     pub region_id: AtomicU64,
+    /// Process start, clock ticks since boot.
+    pub start_ticks: AtomicU64,
+    /// Process id.
+    pub pid: AtomicU32,
+    /// Events that came while the region was being made, or could not be.
+    pub unseen: AtomicU64,
     /// Number of its layout.
     pub layout: AtomicU32,
     /// The region could not be had for want of a descriptor: to be tried again.
@@ -70,6 +76,8 @@ pub struct Private {
     pub used: [AtomicU32; 16],
     /// One more than the highest row that was ever in use, of each table.
     pub ends: [AtomicU32; 16],
+    /// Heap blocks that may be in the index: bit by hash of the address.
+    pub heap_filter: [AtomicU64; 512],
     /// Free rows.
     pub free_threads: FreeList<{ rows::THREADS }>,
     /// Free rows.
@@ -96,8 +104,6 @@ pub struct Private {
     pub threads: Index<{ 1 << 14 }>,
     /// pid → child row.
     pub children: Index<{ 1 << 14 }>,
-    /// Heap blocks that may be in the index: bit by hash of the address.
-    pub heap_filter: [AtomicU64; 512],
     /// Every block is recorded: every bit of the filter is set and stays set.
     pub heap_all: AtomicU32,
     /// How many live samples share a filter bit.
@@ -106,12 +112,6 @@ pub struct Private {
     pub starts: [[AtomicUsize; 2]; rows::THREADS],
     /// Kinds that the program named: hash of the name.
     pub kind_hashes: [AtomicU64; 128],
-    /// Process start, clock ticks since boot.
-    pub start_ticks: AtomicU64,
-    /// Process id.
-    pub pid: AtomicU32,
-    /// Events that came while the region was being made, or could not be.
-    pub unseen: AtomicU64,
 }
 
 /// The one instance.

@@ -4,7 +4,7 @@ use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
-use resshim_tests::launch::{Launch, Outcome};
+use resshim_tests::launch::{Ending, Launch, Outcome};
 use resshim_tests::program;
 use resshim_tests::scratch::Scratch;
 use resshim_tests::trace::Traces;
@@ -74,6 +74,43 @@ fn a_file_in_place_of_the_directory_is_left_alone() {
     let (traced, untraced) = outcomes(&file);
     assert_eq!(traced, untraced);
     assert_eq!(fs::read(&file).expect("file"), b"content");
+}
+
+#[test]
+fn a_directory_of_another_user_is_not_used() {
+    let base = Scratch::for_regions("foreign");
+    if std::os::unix::fs::chown(base.path(), Some(1), None).is_err() {
+        eprintln!("only root can give a directory away");
+        return;
+    }
+    let (traced, untraced) = outcomes(base.path());
+    assert_eq!(traced, untraced);
+    assert!(is_empty(base.path()));
+}
+
+#[test]
+fn where_nothing_can_be_written_the_program_runs_untracked() {
+    let out = Scratch::new("read-only");
+    let script = |command: &str| {
+        format!(
+            "mount -t tmpfs -o ro tmpfs /dev/shm && mount -t tmpfs -o ro tmpfs '{}' && {command}",
+            out.path().display()
+        )
+    };
+    let outer = |command: &str| {
+        ["unshare", "-m", "sh", "-c", &script(command), "sh"].map(str::to_owned).to_vec()
+    };
+    let probe = outer("true");
+    if Launch::new("unshare").args(&probe[1..]).run().ending != Ending::Exit(0) {
+        eprintln!("no file system of one's own can be mounted here");
+        return;
+    }
+    let program = program::named("behaviours/double_close");
+    let directory = Scratch::new("place");
+    let launch = Launch::of(&program).directory(directory.path());
+    let outer = outer("exec \"$@\"");
+    let outer: Vec<&str> = outer.iter().map(String::as_str).collect();
+    assert_eq!(launch.inside(&outer).preloaded(out.path()).run(), launch.run());
 }
 
 #[test]
