@@ -17,6 +17,9 @@ LOADER = re.compile(r"^ld-linux")
 # Hooks that jump to the real function and leave no frame, or that make the system call themselves.
 WITHOUT_FRAME = {"vfork", "__vfork", "fork", "execve", "execl", "execle", "execlp", "syscall"}
 
+# Families of sockets. The link of one that was inherited says only that it is a socket, and so does resshim.
+SOCKETS = {"tcp", "udp", "unix", "netlink", "socket"}
+
 # Functions that wait for a child which they, or their counterpart, made: no process of the program's own.
 WAIT_INSIDE = {"system", "pclose", "fclose"}
 
@@ -102,7 +105,10 @@ def kind_of(call, process):
         return "socket"
     if name in ("accept", "accept4"):
         listener = process.descriptors.get(number(arguments[0]))
-        return listener.kind if listener else "socket"
+        if not listener:
+            return "socket"
+        # The peer's address tells the family, where the program asked for it.
+        return "socket" if listener.inherited and arguments[1] == "NULL" else listener.kind
     return KIND[name]
 
 
@@ -222,7 +228,8 @@ class Replay:
         if descriptor is None or process.before_exec:
             return
         kind = descriptor.kind
-        if not replaced and descriptor.origin == function and descriptor.tid == tid:
+        within = function not in WITHOUT_FRAME and descriptor.origin == function
+        if not replaced and within and descriptor.tid == tid:
             self.transient[kind] += 1
             self.transient_by[function, kind] += 1
             if descriptor.seen:
@@ -257,6 +264,8 @@ class Replay:
     def _alias(self, call, process, origin, source, target, cloexec):
         old = process.descriptors.get(source)
         kind = old.kind if old else "?"
+        if old and old.inherited and kind in SOCKETS:
+            kind = "socket"
         if target != source:
             self._add(process, target, Descriptor(kind, cloexec, origin.function, call.tid, origin.is_seen), alias=True)
 
@@ -273,7 +282,10 @@ class Replay:
         if arguments[1].startswith("F_DUPFD"):
             self._on_dup(call, process, origin)
         elif arguments[1] == "F_SETFD" and (descriptor := process.descriptors.get(number(arguments[0]))):
-            descriptor.cloexec = "FD_CLOEXEC" in arguments[2]
+            cloexec = "FD_CLOEXEC" in arguments[2]
+            if origin.is_seen and not process.before_exec and (descriptor.inherited or descriptor.cloexec != cloexec):
+                self._event(process)
+            descriptor.cloexec = cloexec
 
     def _on_ioctl(self, call, process, _):
         arguments = call.arguments
@@ -323,9 +335,11 @@ class Replay:
         for descriptor in process.descriptors.values():
             if descriptor.cloexec and descriptor.seen and not descriptor.inherited and not process.before_exec:
                 self.released[descriptor.kind] += 1
+        kept = {n: d for n, d in process.descriptors.items() if not d.cloexec}
+        # What this process acquired itself stays its own, and may be released by a later image of it;
+        # what a vfork child arranged before its exec is what the new image was started with.
+        process.descriptors = {n: d.passed_on() for n, d in kept.items()} if process.before_exec else kept
         process.before_exec = False
-        # What this process acquired itself stays its own, and may be released by a later image of it.
-        process.descriptors = {n: d for n, d in process.descriptors.items() if not d.cloexec}
 
     def _on_wait(self, call, process, origin):
         pid = call.result or 0

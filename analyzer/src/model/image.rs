@@ -120,7 +120,8 @@ impl Image {
             region.facts.iter().flat_map(|facts| &facts.reconciliation.not_seen_opened)
         {
             if *count > 0 {
-                not_visible.push(format!("{kind}: {count} were not seen being opened"));
+                let were = if *count == 1 { "was" } else { "were" };
+                not_visible.push(format!("{kind}: {count} {were} not seen being opened"));
             }
         }
         let mut losses = Losses {

@@ -117,7 +117,11 @@ pub unsafe fn accepted(
         &[]
     };
     let text = label::address(filled);
-    let kind = fds::kind(inside.region, listener).unwrap_or(Kind::Socket);
+    let kind = match fds::kind(inside.region, listener) {
+        Some(kind) if kind != Kind::Socket => kind,
+        // A listener that was inherited (a worker's of a prefork server): the peer tells its family.
+        _ => kind_of_peer(filled),
+    };
     let what = Acquired {
         bits: fds::bits(flags),
         flags: flags as u32,
@@ -126,6 +130,18 @@ pub unsafe fn accepted(
         ..Acquired::of(Op::Accept, kind)
     };
     fds::result(inside, new, &what);
+}
+
+/// Kind of a connection by its peer's address: what is accepted on AF_INET is a stream.
+fn kind_of_peer(address: &[u8]) -> Kind {
+    let Some(family) = address.first_chunk().map(|bytes| u16::from_ne_bytes(*bytes)) else {
+        return Kind::Socket;
+    };
+    match c_int::from(family) {
+        libc::AF_INET | libc::AF_INET6 => Kind::Tcp,
+        libc::AF_UNIX => Kind::Unix,
+        _ => Kind::Socket,
+    }
 }
 
 /// # Safety

@@ -30,7 +30,10 @@ def main():
     for n in range(10):
         done = subprocess.run(["sh", "-c", f"echo {n}; exit {n}"], capture_output=True)
         print(done.returncode, done.stdout)
-    sleeper = subprocess.Popen(["sleep", "60"])
+    sleeper = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    sleeper.stdin.write(b"awake\n")
+    sleeper.stdin.flush()
+    print(sleeper.stdout.readline())
     sleeper.send_signal(signal.SIGTERM)
     print(sleeper.wait())
     total = []
