@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use resshim_format::header::End;
-use resshim_format::index::IndexEvent;
+use resshim_format::index::{IndexEvent, IndexRow};
 use resshim_format::op::{Class, Kind};
 
 use crate::analysis::{self, Names, StackRef, leak};
@@ -349,6 +349,35 @@ fn overhead(trace: &Trace, model: &Model) -> Overhead {
     }
 }
 
+/// Why regions stopped growing, by reason and number of images ([`resshim_format::header::Header`]).
+fn not_grown(trace: &Trace) -> Vec<String> {
+    let reasons = [
+        (1, "memory or the file system was full"),
+        (2, "its memory cgroup is near its limit"),
+        (4, "RESSHIM_MAX_BYTES was reached"),
+        (8, "it installed a seccomp filter"),
+        (16, "this kernel promises no pages later (before Linux 5.14)"),
+    ];
+    let mut out = Vec::new();
+    for (bit, reason) in reasons {
+        let is_told = |region: &&TraceRegion| region.state.header.growth_refused & bit != 0;
+        let images = trace.regions.iter().filter(is_told).count();
+        if images > 0 {
+            let of = if images == 1 { "1 image".into() } else { format!("{images} images") };
+            out.push(format!("recording was cut short in {of}: {reason}"));
+        }
+    }
+    let is_refused = |row: &&IndexRow| row.event == IndexEvent::Refused as u16;
+    let refused = trace.index.iter().filter(is_refused).count();
+    if refused > 0 {
+        let errno = trace.index.iter().find(is_refused).map_or(0, |row| row.status as i32);
+        let why = std::io::Error::from_raw_os_error(errno);
+        let of = if refused == 1 { "1 image".into() } else { format!("{refused} images") };
+        out.push(format!("nothing could be recorded in {of}: {why}"));
+    }
+    out
+}
+
 fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<Diagnostic> {
     let mut out = Vec::new();
     let mut say = |level: &str, text: String| {
@@ -393,6 +422,9 @@ fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<D
              lifetimes and times are of what was kept",
             lost.overwritten_chunks
         );
+        say("warning", text);
+    }
+    for text in not_grown(trace) {
         say("warning", text);
     }
     if lost.untracked > 0 {
