@@ -55,6 +55,8 @@ class Process:
         self.pid, self.descriptors, self.before_exec = pid, descriptors, before_exec
         # A fork child is an image of its own from its first acquisition on; what came by exec is one anyway.
         self.is_image = False
+        # An image that came by exec and has done nothing that a hook tells leaves no region.
+        self.is_silent = False
 
 
 class Origin:
@@ -134,7 +136,7 @@ class Replay:
     def __init__(self, events, first_descriptors=()):
         """`first_descriptors`: number → kind of what the first process was started with."""
         counters = ("acquired", "aliased", "released", "replaced", "inherited_released", "transient", "unseen",
-                    "unseen_released")
+                    "unseen_released", "given_up")
         for name in counters:
             setattr(self, name, collections.Counter())
         self.unseen_by = collections.Counter()     # (function, kind)
@@ -164,6 +166,7 @@ class Replay:
             if isinstance(event, End):
                 if (process := self._processes.pop(event.tid, None)) and process.pid == event.tid:
                     self.ends[event.tid] = event.how
+                    self._give_up(process)
                 continue
             process = self._process_of(event)
             origin = Origin(event.stack)
@@ -206,7 +209,18 @@ class Replay:
         self.images += 1
         process.is_image = True
 
+    def _give_up(self, process):
+        """What a silent image was given counts as released: resshim cannot know how long it was kept."""
+        if not process.is_silent:
+            return
+        for fd, descriptor in process.descriptors.items():
+            if descriptor.seen and not descriptor.inherited:
+                self.released[descriptor.kind] += 1
+                self.given_up[descriptor.kind] += 1
+                process.descriptors[fd] = descriptor.passed_on()
+
     def _event(self, process):
+        process.is_silent = False
         if not process.is_image:
             self._image(process)
 
@@ -250,6 +264,7 @@ class Replay:
         kind = kind_of(call, process)
         if call.result is None or call.result < 0:
             if origin.is_seen and call.errno:
+                process.is_silent = False
                 self.failed[kind, call.errno] += 1
             return
         if call.name in ("signalfd", "signalfd4") and number(call.arguments[0]) >= 0:
@@ -331,6 +346,7 @@ class Replay:
     def _on_exec(self, call, process, _):
         if call.result != 0:
             return
+        self._give_up(process)
         self._image(process)
         for descriptor in process.descriptors.values():
             if descriptor.cloexec and descriptor.seen and not descriptor.inherited and not process.before_exec:
@@ -339,7 +355,7 @@ class Replay:
         # What this process acquired itself stays its own, and may be released by a later image of it;
         # what a vfork child arranged before its exec is what the new image was started with.
         process.descriptors = {n: d.passed_on() for n, d in kept.items()} if process.before_exec else kept
-        process.before_exec = False
+        process.before_exec, process.is_silent = False, True
 
     def _on_wait(self, call, process, origin):
         pid = call.result or 0
