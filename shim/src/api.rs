@@ -5,6 +5,7 @@
 
 use crate::caller;
 use crate::emit::{self, Inside};
+use crate::label::without_credentials;
 use crate::region::Region;
 use crate::stack::here;
 use crate::state::annotated::{self, KIND_BYTES};
@@ -45,11 +46,12 @@ pub unsafe extern "C" fn resshim_acquire(kind: *const c_char, handle: u64, label
     let at = here();
     // SAFETY: by the caller's promise.
     let (name, label) = unsafe { (text(kind), text(label)) };
+    let label = without_credentials(label);
     entry!(
         at,
         inside,
         if let Some(kind) = annotated::kind(inside.region, name) {
-            annotated::acquired(&inside, kind, handle, label);
+            annotated::acquired(&inside, kind, handle, label.bytes());
         }
     );
 }

@@ -51,6 +51,33 @@ pub fn kind_of_socket(domain: c_int, kind: c_int) -> Kind {
     }
 }
 
+/// A label as a program gave it, without what URLs in it carry beside the place they name: user, password,
+/// query, fragment (RFC 3986, 3.2.1 and 3.4). What does not fit is cut off.
+pub fn without_credentials(label: &[u8]) -> Text<LABEL> {
+    let mut text = Text::EMPTY;
+    let mut rest = label;
+    while let Some(at) = rest.windows(3).position(|three| three == b"://") {
+        let (before, behind) = rest.split_at(at + 3);
+        push_cut(&mut text, before);
+        let end = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
+        let (url, later) = behind.split_at(end);
+        let authority = url.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(url.len());
+        let host =
+            url.iter().take(authority).rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
+        let place = url.iter().position(|byte| b"?#".contains(byte)).unwrap_or(url.len());
+        push_cut(&mut text, url.get(host..place).unwrap_or(&[]));
+        rest = later;
+    }
+    push_cut(&mut text, rest);
+    text
+}
+
+/// Adds as much as fits, and leaves room for the end of a C string.
+fn push_cut(text: &mut Text<LABEL>, more: &[u8]) {
+    let room = LABEL - 1 - text.bytes().len().min(LABEL - 1);
+    text.push(more.get(..room).unwrap_or(more));
+}
+
 /// An address as `1.2.3.4:80`, `[::1]:80`, `unix:/path`, `unix:@abstract`; empty for others.
 /// `address` are the bytes of a `sockaddr` that the kernel has accepted or filled in.
 pub fn address(address: &[u8]) -> Text<LABEL> {

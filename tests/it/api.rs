@@ -18,7 +18,7 @@ fn without_the_shim_the_api_does_nothing() {
 
 #[test]
 fn under_the_shim_each_names_what_is_live_and_stops_when_told() {
-    let expected = "session 1 alice\nsession 3 carol\nsessions seen: 2\ndatabase 7 orders\nend 2\n";
+    let expected = "session 1 alice\nsession 3 carol\nsessions seen: 2\ndatabase 7 db://host:5432/orders of db://b/c\nend 2\n";
     for name in PROGRAMS {
         let out = Scratch::for_regions("api");
         let outcome = Launch::of(&program::named(name)).run_as(Mode::Preloaded, out.path());

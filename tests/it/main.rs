@@ -5,6 +5,7 @@ mod cli;
 mod collect;
 mod harness;
 mod heap;
+mod hostile;
 mod kill;
 mod places;
 mod programs;

@@ -16,7 +16,7 @@ static void use_the_api(void)
     resshim_acquire("session", 1, "alice");
     resshim_acquire("session", 2, "bob");
     resshim_acquire("session", 3, "carol");
-    resshim_acquire("database", 7, "orders");
+    resshim_acquire("database", 7, "db://u:secret@host:5432/orders?password=secret of db://b/c#d");
     resshim_state("session", 1, "busy");
     resshim_depends("session", 1, "database", 7, "waits-for");
     resshim_expect("session", 1.5);
