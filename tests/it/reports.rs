@@ -107,6 +107,22 @@ fn where_the_same_line_is_released_on_another_path_is_told() {
 }
 
 #[test]
+fn a_trace_that_run_has_closed_keeps_its_names_when_the_binary_is_gone() {
+    let out = Scratch::new("rebuilt");
+    let (binary, trace) = (out.path().join("service"), out.path().join("trace"));
+    std::fs::copy(&leaking("leaks_files").path, &binary).expect("a copy");
+    let run = Launch::cli().args(["run", "-o"]).args([&trace]).args(["--"]).args([&binary]).run();
+    assert_eq!(run.ending, Ending::Exit(0), "{}", run.stderr_text());
+    std::fs::remove_file(&binary).expect("removed");
+    std::fs::copy("/bin/true", &binary).expect("another program");
+    let report =
+        Launch::cli().args(["report", "--format", "json", "--at-exit"]).args([&trace]).run();
+    let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+    let frame = &report["findings"][0]["site"]["frames"][0];
+    assert_eq!((frame["function"].as_str(), frame["line"].as_u64()), (Some("leak_file"), Some(4)));
+}
+
+#[test]
 fn the_second_of_two_who_close_is_found() {
     let found = findings(&report_of_run("closes_twice"));
     // The last close finds nothing there; the ones before too: nobody took the number meanwhile.

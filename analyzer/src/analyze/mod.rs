@@ -72,9 +72,15 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     }
     let asked = analysis::Options { at_exit: options.at_exit };
     let findings = analysis::run(&model, &asked, &mut names);
-    names.symbols.save();
     let mut diagnostics = diagnostics(&trace, &model, damage, unknown);
     diagnostics.extend(names.symbols.diagnostics());
+    let is_closed = trace.manifest.as_ref().is_some_and(|manifest| manifest.complete);
+    if is_closed && !options.at_exit && !path.join(symbols::stored::FILE).exists() {
+        // Names are kept from the first reading on. The binaries may be others at the second: what a
+        // later question will need is resolved now.
+        analysis::run(&model, &analysis::Options { at_exit: true }, &mut names);
+    }
+    names.symbols.save();
     let mut unjudged = leak::unjudged(&model);
     for finding in findings.iter().filter(|finding| finding.rule == "leak") {
         if let Some(count) = unjudged.get_mut(&finding.kind) {
