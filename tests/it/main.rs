@@ -7,6 +7,7 @@ mod harness;
 mod heap;
 mod hostile;
 mod kill;
+mod living;
 mod places;
 mod programs;
 mod quota;

@@ -10,6 +10,8 @@ use resshim_format::index::{IndexEvent, IndexRow};
 use resshim_format::op::{Class, Kind};
 
 use crate::analysis::{self, Names, StackRef, leak};
+use crate::collect::proc::ProcessId;
+use crate::collect::reconcile::compare;
 use crate::error::{Error, Result};
 use crate::model::fold::Fold;
 use crate::model::image::Image;
@@ -20,6 +22,7 @@ use crate::report::{
     TraceInfo, Verdict,
 };
 use crate::source::clock::ClockFacts;
+use crate::source::manifest::ProcessFacts;
 use crate::source::rows::Stack;
 use crate::source::trace::{Trace, TraceRegion};
 use crate::symbols::{self, ResolvedSite, Symbols};
@@ -41,7 +44,8 @@ pub struct Options {
 /// # Errors
 /// Where it is no trace, or nothing of it can be read.
 pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
-    let trace = Trace::open(path)?;
+    let mut trace = Trace::open(path)?;
+    compare_living(&mut trace);
     let images = images(&trace, options);
     if let Some(pid) = options.pid.filter(|_| images.iter().all(|image| image.pid == 0)) {
         let pids: HashSet<u32> = trace.regions.iter().map(|r| r.state.header.pid).collect();
@@ -352,6 +356,31 @@ fn overhead(trace: &Trace, model: &Model) -> Overhead {
         ns_per_event: if model.events > 0 { own / model.events as f64 } else { 0.0 },
         bytes: trace.bytes.max(regions),
         steps: steps.collect(),
+    }
+}
+
+/// Processes that run and that no collector looks after are compared with `/proc` now: what they have
+/// open without having been seen opening it. A fork child has its parent's descriptors, which says nothing.
+fn compare_living(trace: &mut Trace) {
+    for region in &mut trace.regions {
+        let header = &region.state.header;
+        let looked_after = region.facts.is_some() || header.parent_region != 0;
+        let Some(file) = region.file.as_ref().filter(|_| region.is_alive == Some(true)) else {
+            continue;
+        };
+        if looked_after {
+            continue;
+        }
+        let process = ProcessId { pid: header.pid, start_ticks: header.start_ticks };
+        let mut facts = ProcessFacts {
+            region: header.region_id,
+            pid: header.pid,
+            start_ticks: header.start_ticks,
+            ..ProcessFacts::default()
+        };
+        if compare(process, || file.read().ok(), &mut None, &mut facts.reconciliation) {
+            region.facts = Some(facts);
+        }
     }
 }
 
