@@ -249,6 +249,7 @@ fn an_executable_with_gaps_is_one_module_with_its_build_id() {
     let traces = Traces::of(out.path());
     let own = traces.images[0].region.modules().find(|module| module.path.as_os_str().is_empty());
     let own = own.expect("the executable");
+    assert_eq!(traces.images[0].region.strings.not_visible, Vec::<String>::new());
     let told = run.stdout_text();
     let addresses: Vec<u64> = told
         .split_whitespace()

@@ -531,8 +531,20 @@ pub fn malloc_of_others() -> usize {
     // Not by comparing with our `malloc`: its name is resolved to the same first definition.
     let ours = crate::stack::module_of(library_with_own_new as *const () as usize);
     let is_ours = match (ours, crate::stack::module_of(first)) {
-        (Some(ours), Some(theirs)) => ours.start == theirs.start,
+        (Some(ours), Some(theirs)) => {
+            ours.start == theirs.start || (theirs.path.is_empty() && is_jump(first))
+        }
         _ => first == malloc as *const () as usize,
     };
     if is_ours { 0 } else { first }
+}
+
+/// Whether code is an entry of a procedure linkage table: a program that is not position-independent and
+/// takes the address of a function has that one as the function's, without defining it.
+fn is_jump(code: usize) -> bool {
+    // SAFETY: the beginning of a function or of such an entry, 16 bytes long at least.
+    let bytes = unsafe { *core::ptr::with_exposed_provenance::<[u8; 10]>(code) };
+    let bytes = bytes.strip_prefix(&[0xf3, 0x0f, 0x1e, 0xfa]).unwrap_or(&bytes);
+    let bytes = bytes.strip_prefix(&[0xf2]).unwrap_or(bytes);
+    bytes.starts_with(&[0xff, 0x25])
 }
