@@ -10,6 +10,8 @@
 //!   (Pareto with index above 1/2, every lognormal), `sum(HAZARD * ln(age / longest))` releases were
 //!   to be expected beyond the longest, and none came: the probability of that is `exp(-sum)`.
 
+use crate::model::resource::SiteStats;
+
 /// Tail hazard of a clean site, times age: below that of any Pareto lifetime with a finite median
 /// absolute deviation that was met in services.
 const HAZARD: f64 = 0.5;
@@ -78,6 +80,34 @@ fn theil_sen(values: &[f64]) -> f64 {
     slopes.get(slopes.len() / 2).copied().unwrap_or(0.0)
 }
 
+/// Whether so many buckets are enough for a trend.
+pub fn is_judged_by(buckets: usize) -> bool {
+    buckets - buckets / 6 >= BUCKETS
+}
+
+/// When the work of an image ended: 99 % of what its sites acquired in time buckets had come by then.
+///
+/// A service without requests makes no leak grow and no cache either: idle time at the end says nothing
+/// of a site. Where others go on, it says that this one has levelled off.
+pub fn active_until<'s>(sites: impl Iterator<Item = &'s SiteStats>, end_ns: u64) -> u64 {
+    let mut steps: Vec<(u64, u64)> = Vec::new();
+    for site in sites {
+        let ends = (1..).map(|index: u64| site.first_ns + index * site.bucket_ns);
+        let acquired = site.flow.iter().map(|(acquired, _)| *acquired);
+        steps.extend(ends.zip(acquired).filter(|(_, acquired)| *acquired > 0));
+    }
+    steps.sort_unstable();
+    let all: u64 = steps.iter().fold(0, |sum, (_, acquired)| sum.saturating_add(*acquired));
+    let mut come = 0_u64;
+    for (at, acquired) in steps {
+        come = come.saturating_add(acquired);
+        if come >= all - all / 100 {
+            return at.min(end_ns);
+        }
+    }
+    end_ns
+}
+
 /// The live ones of a site that outlived everything that it ever released.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Outlivers {
@@ -105,17 +135,29 @@ impl Outlivers {
         (-self.expected).exp()
     }
 
+    /// They came evenly all along: at least an eighth of them in each quarter.
+    pub fn are_even(&self, first_ns: u64, until_ns: u64) -> bool {
+        let quarters = self.quarters(first_ns, until_ns);
+        let least = (self.acquired_ns.len() as u64).div_ceil(8);
+        quarters.iter().all(|count| *count >= least.max(2))
+    }
+
     /// They came all along, not in one burst: in at least three of the four quarters between the
     /// first acquisition of the site and its last possible one, and in the last half.
     pub fn are_spread(&self, first_ns: u64, until_ns: u64) -> bool {
+        let quarters = self.quarters(first_ns, until_ns);
+        let met = quarters.iter().filter(|count| **count > 0).count();
+        met >= 3 && quarters[2] + quarters[3] > 0
+    }
+
+    fn quarters(&self, first_ns: u64, until_ns: u64) -> [u64; 4] {
         let span = until_ns.saturating_sub(first_ns).max(1);
         let mut quarters = [0_u64; 4];
         for at in &self.acquired_ns {
             let quarter = at.saturating_sub(first_ns) as u128 * 4 / span as u128;
             quarters[(quarter as usize).min(3)] += 1;
         }
-        let met = quarters.iter().filter(|count| **count > 0).count();
-        met >= 3 && quarters[2] + quarters[3] > 0
+        quarters
     }
 }
 

@@ -15,7 +15,7 @@ use resshim_format::op::{Class, Kind};
 use resshim_format::table::RowState;
 use serde_json::json;
 
-use super::growth::{Outlivers, growth};
+use super::growth::{Outlivers, active_until, growth, is_judged_by};
 use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
 use crate::model::Model;
 use crate::model::process::Ending;
@@ -52,10 +52,17 @@ impl Analysis for Leak {
         groups.sort_unstable_by_key(|(key, _)| *key);
         // Many sites, many looks: each is held against its share of the chance.
         let looks = groups.len().max(1) as f64;
+        let mut active: HashMap<u32, u64> = HashMap::new();
         let mut drafts = Vec::new();
         for ((image, site, _), mut live) in groups {
             live.sort_by_key(|live| live.acquired_ns);
-            let group = Group { model, image, site, live };
+            let active_ns = *active.entry(image).or_insert_with(|| {
+                let sites = model.sites.iter().filter(|site| site.image == image);
+                // Sampled blocks come in thousands: they would outvote the rest.
+                let sites = sites.filter(|site| site.kind != Kind::Heap.into());
+                active_until(sites, model.end_of(image))
+            });
+            let group = Group { model, image, site, live, active_ns };
             let found = match group.live[0].handle {
                 Handle::Thread(_) => group.threads(),
                 Handle::Process(_) => group.children(),
@@ -139,6 +146,8 @@ struct Group<'m> {
     site: Option<u32>,
     /// Oldest first, never empty.
     live: Vec<&'m Live>,
+    /// When the image stopped working.
+    active_ns: u64,
 }
 
 impl Group<'_> {
@@ -196,12 +205,14 @@ impl Group<'_> {
         if self.ending() == Ending::Exec {
             return None;
         }
-        let used = (end.saturating_sub(site.first_ns) / site.bucket_ns.max(1)) as usize + 1;
+        let active = self.active_ns.max(site.first_ns);
+        let used = (active.saturating_sub(site.first_ns) / site.bucket_ns.max(1)) as usize + 1;
         // The last bucket is not full yet.
-        let growth = growth(&site.flow, site.bucket_ns, used.min(site.flow.len()) - 1)?;
+        let buckets = used.min(site.flow.len()).saturating_sub(1);
+        let growth = growth(&site.flow, site.bucket_ns, buckets);
         let acquired: Vec<u64> = self.live.iter().map(|live| live.acquired_ns).collect();
         let out = Outlivers::find(acquired, site.longest_ns, end);
-        let until = end.saturating_sub(site.longest_ns);
+        let until = end.saturating_sub(site.longest_ns).min(active);
         let idle =
             |live: &&&Live| live.last_use_ns.is_none_or(|at| end - at.min(end) > site.longest_ns);
         let unused = self.live.iter().filter(idle).count();
@@ -216,10 +227,15 @@ impl Group<'_> {
             && site.released >= RELEASED
             && old >= OUTLIVERS
             && out.chance() * looks < CHANCE
-            && out.are_spread(site.first_ns, until)
+            && match growth {
+                Some(_) => out.are_spread(site.first_ns, until),
+                // A short piece of work in a long life has too few buckets for a trend.
+                None => !is_judged_by(buckets) && out.are_even(site.first_ns, until),
+            }
             && unused * 2 > self.live.len();
         // Clean sessions that come faster than they go: all of them are still young.
-        let is_possible = self.live.len() as u64 >= GROWN
+        let is_possible = growth.is_some()
+            && self.live.len() as u64 >= GROWN
             && life >= LONG_LIVED_NS
             && (site.released < RELEASED || old * 4 > self.live.len());
         let (verdict, live) = match (is_probable, is_possible) {
@@ -232,8 +248,12 @@ impl Group<'_> {
             (false, false) => return None,
         };
         let mut draft = self.draft(verdict, &live);
-        draft.evidence.insert("growth_per_hour".to_owned(), json!(growth.per_second * 3600.0));
-        draft.evidence.insert("trend_sigma".to_owned(), json!(growth.trend));
+        let worked = active.saturating_sub(site.first_ns).max(1) as f64 / 1e9;
+        let per_second = growth.map_or(live.len() as f64 / worked, |growth| growth.per_second);
+        draft.evidence.insert("growth_per_hour".to_owned(), json!(per_second * 3600.0));
+        if let Some(growth) = growth {
+            draft.evidence.insert("trend_sigma".to_owned(), json!(growth.trend));
+        }
         draft.evidence.insert("older_than_any_released".to_owned(), json!(old));
         if verdict == Verdict::Probable {
             draft.severity = Severity::Error;

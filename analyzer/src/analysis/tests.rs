@@ -284,3 +284,34 @@ fn what_a_program_builds_up_while_it_starts_is_no_probable_leak() {
     let findings = play(sessions.collect(), 500).findings(false);
     assert!(above_possible(&findings).is_empty(), "{findings:?}");
 }
+
+#[test]
+fn idle_time_at_the_end_hides_no_leak() {
+    let mut random = Random(5);
+    let sessions = (0..1000).map(|i| {
+        let lifetime = random.lognormal(20.0, 1.0) as u64 + 1;
+        (i * 4, (random.unit() > 0.1).then_some(i * 4 + lifetime))
+    });
+    let findings = play(sessions.collect(), 10_000).findings(false);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].verdict, Verdict::Probable);
+}
+
+#[test]
+fn a_site_that_has_levelled_off_while_others_work_is_no_leak() {
+    let mut story = Story::new();
+    for i in 0..200 {
+        // A table that is filled in the first two seconds, beside short uses of the same function …
+        let kept = story.open(i * 10, 0, 10, Kind::File);
+        if i % 2 == 0 {
+            story.close(i * 10 + 3, 0, 1, 11, kept);
+        }
+    }
+    for i in 0..5000 {
+        // … and requests that go on.
+        let number = story.open(2000 + i * 10, 0, 20, Kind::Tcp);
+        story.close(2000 + i * 10 + 5, 0, 1, 21, number);
+    }
+    let findings = story.findings(false);
+    assert!(above_possible(&findings).is_empty(), "{findings:?}");
+}

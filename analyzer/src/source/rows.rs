@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use resshim_format::op::Op;
 use resshim_format::record::{FdArgs, FdHandle};
@@ -275,7 +275,10 @@ impl Plain for Site {
     fn plain(index: u32, row: table::SiteRow) -> Option<Site> {
         let stack = row.stack.into_inner();
         let kind = row.kind.into_inner();
-        if index == 0 || (stack == 0 && kind == 0) {
+        let counts = [&row.acquired, &row.released, &row.failed];
+        // A row without a count lost the race for its site to another thread's: the other one counts.
+        let is_empty = counts.iter().all(|count| count.load(Ordering::Relaxed) == 0);
+        if index == 0 || kind == 0 || is_empty {
             return None;
         }
         let flow = row.flow.into_iter().map(|word| {

@@ -18,8 +18,10 @@ pub fn find(region: Region, stack: u32, kind: u32, op: Op, now: u64) -> u32 {
             row.stack.load(Ordering::Relaxed) == stack && row.kind.load(Ordering::Relaxed) == kind
         })
     };
+    let mut own = 0;
     let made = PRIVATE.sites.find_or_insert(hash, same, || {
         let (index, row) = region.next_row::<SiteRow>()?;
+        own = index;
         row.op.store(op.number() as u32, Ordering::Relaxed);
         row.first_tsc.store(now, Ordering::Relaxed);
         row.bucket_shift.store(FIRST_SHIFT, Ordering::Relaxed);
@@ -27,7 +29,16 @@ pub fn find(region: Region, stack: u32, kind: u32, op: Op, now: u64) -> u32 {
         row.kind.store(kind, Ordering::Release);
         Some(index)
     });
-    made.unwrap_or(0)
+    let site = made.unwrap_or(0);
+    if own != 0
+        && own != site
+        && let Some(row) = region.row::<SiteRow>(own)
+    {
+        // Another thread made the row of this site at the same moment: this one is nobody's.
+        row.kind.store(0, Ordering::Relaxed);
+        row.stack.store(0, Ordering::Release);
+    }
+    site
 }
 
 /// The row of a site.

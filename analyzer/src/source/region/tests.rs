@@ -217,3 +217,15 @@ fn names_of_region_files_are_a_pid_and_an_id() {
         assert_eq!(parse_file_name(name), None, "{name}");
     }
 }
+
+#[test]
+fn a_row_that_lost_the_race_for_its_site_is_passed_over() {
+    let mut fixture = fixture();
+    fixture.row(TableType::Sites, 2, |row: &mut SiteRow| {
+        *row.stack.get_mut() = 1;
+        *row.kind.get_mut() = Kind::Tcp as u32;
+    });
+    let path = fixture.write(&directory("region-site-race"));
+    let region = RegionFile::open(&path, Access::Read).unwrap().read().unwrap();
+    assert_eq!(region.sites().map(|site| site.row).collect::<Vec<_>>(), [1]);
+}
