@@ -66,7 +66,7 @@ fn opens_of(trace: &Path, wanted: &str) -> usize {
 #[test]
 fn it_ends_as_the_command_ended() {
     let scratch = Scratch::new("run-status");
-    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -2 $$", 130)] {
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)] {
         assert_eq!(under_run(&scratch, script).run().ending, Ending::Exit(code), "{script}");
     }
 }
@@ -200,7 +200,7 @@ fn a_kill_of_the_collector_hurts_nobody_and_record_goes_on_with_its_trace() {
             entry.file_name().to_string_lossy().starts_with(&format!("{}-", manifest.command_pid))
         })
     });
-    kill_process(pid(&record), Signal::INT).unwrap();
+    kill_process(pid(&record), Signal::TERM).unwrap();
     assert_eq!(record.wait().unwrap().code(), Some(0));
     assert_eq!(opens_of(&trace, "/etc/passwd"), 1400);
 }

@@ -391,7 +391,7 @@ mod tests {
             ),
             frame(exe, "<std::fs::File as std::io::Read>::read", ""),
             frame(exe, "<T as core::convert::Into<U>>::into", ""),
-            frame(exe, "tokio::net::open", "/root/.cargo/registry/src/x/tokio-1/src/net.rs"),
+            frame(exe, "tokio::net::open", "/home/ada/.cargo/registry/src/x/tokio-1/src/net.rs"),
             frame(exe, "<server::Pool as core::ops::Drop>::drop", "src/pool.rs"),
             frame(exe, "server::main", "src/main.rs"),
         ];
