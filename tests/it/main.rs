@@ -11,6 +11,7 @@ mod living;
 mod places;
 mod programs;
 mod quota;
+mod readme;
 mod records;
 mod reports;
 mod rows;

@@ -66,7 +66,8 @@ fn opens_of(trace: &Path, wanted: &str) -> usize {
 #[test]
 fn it_ends_as_the_command_ended() {
     let scratch = Scratch::new("run-status");
-    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)] {
+    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -9 $$", 137), ("kill -15 $$", 143)]
+    {
         assert_eq!(under_run(&scratch, script).run().ending, Ending::Exit(code), "{script}");
     }
 }

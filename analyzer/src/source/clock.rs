@@ -40,7 +40,8 @@ impl Clock {
         // The longest span between two pairs gives the best rate: over all regions, not within one.
         let (origin_ticks, origin_ns) = (first.start_ticks, first.start_ns);
         let mut ns_per_tick = None;
-        let mut longest = 1_000_000;
+        // Reading the pair takes some 50 ns: ten microseconds still give a rate to one per cent.
+        let mut longest = 10_000;
         for fact in facts.iter().filter(|fact| !fact.is_monotonic) {
             for (ticks, ns) in [(fact.start_ticks, fact.start_ns), (fact.end_ticks, fact.end_ns)] {
                 let (ticks, ns) = (ticks.wrapping_sub(origin_ticks), ns.wrapping_sub(origin_ns));

@@ -103,6 +103,7 @@ pub fn file_name(pid: u32, id: u64) -> Text<64> {
 }
 
 fn create() -> Result<(), i32> {
+    let began = (sys::counter(), sys::monotonic_ns());
     let identity = start::identity();
     let seen = start::settings();
     // SAFETY: `PRIVATE` is whole pages of our own zero-initialised memory. Where the kernel has no
@@ -166,7 +167,7 @@ fn create() -> Result<(), i32> {
     } as u32;
     PRIVATE.chunk_limit.store(chunk_limit, Ordering::Relaxed);
     PRIVATE.incarnation.store(start::next_incarnation(), Ordering::Relaxed);
-    region.write_head(&identity, pid, ticks, id, chunk_limit);
+    region.write_head(&identity, (pid, ticks), id, chunk_limit, began);
     if !quota::allows_chunks() {
         region.note_refusal(4);
     }
@@ -208,7 +209,16 @@ impl Region {
         true
     }
 
-    fn write_head(self, identity: &start::Identity, pid: u32, ticks: u64, id: u64, chunks: u32) {
+    /// `began` is counter and monotonic time when the region began to be made: with those of now
+    /// they tell the counter's rate, roughly, of a process that is killed right after.
+    fn write_head(
+        self,
+        identity: &start::Identity,
+        (pid, ticks): (u32, u64),
+        id: u64,
+        chunks: u32,
+        began: (u64, u64),
+    ) {
         for (index, (kind, bytes, _)) in TABLES.iter().enumerate() {
             let (Some(rows), Some(offset)) =
                 (self.layout.rows.get(index), self.layout.offsets.get(index))
@@ -251,8 +261,8 @@ impl Region {
                 parent_pid = sys::parent_pid();
                 image = 1;
                 start_ticks = ticks;
-                start_tsc = sys::counter();
-                start_monotonic_ns = sys::monotonic_ns();
+                start_tsc = began.0;
+                start_monotonic_ns = began.1;
                 start_realtime_ns = sys::realtime_ns();
                 reserve_bytes = self.layout.reserve as u32;
                 chunks_offset = self.layout.chunks_offset() as u32;
@@ -264,7 +274,10 @@ impl Region {
                 limit_nproc = sys::limit(rustix::process::Resource::Nproc);
             }
         }
-        self.header().magic.store(MAGIC, Ordering::Release);
+        let header = self.header();
+        header.end_tsc.store(sys::counter(), Ordering::Relaxed);
+        header.end_monotonic_ns.store(sys::monotonic_ns(), Ordering::Relaxed);
+        header.magic.store(MAGIC, Ordering::Release);
     }
 
     /// Adds a string to the header; what does not fit is left out.
