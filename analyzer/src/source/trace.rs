@@ -119,7 +119,13 @@ impl Trace {
             (header.start_monotonic_ns, header.image, header.region_id)
         });
         trace.regions = regions;
-        let facts: Vec<ClockFacts> = trace.regions.iter().map(clock_facts).collect();
+        let mut facts: Vec<ClockFacts> = trace.regions.iter().map(clock_facts).collect();
+        if facts.is_empty() {
+            // Nobody had anything to tell: the index alone says when.
+            let rows = trace.index.iter().map(|row| row.monotonic_ns).min();
+            let only = |start_ns| ClockFacts { start_ns, is_monotonic: true, ..<_>::default() };
+            facts.extend(rows.map(only));
+        }
         trace.clock = Clock::fit(&facts);
         trace.find_frames();
         trace.find_chunks();
