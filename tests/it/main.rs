@@ -8,6 +8,7 @@ mod heap;
 mod hostile;
 mod kill;
 mod living;
+mod mutations;
 mod places;
 mod programs;
 mod quota;
