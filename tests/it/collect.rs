@@ -2,26 +2,12 @@
 
 use std::path::Path;
 
-use resshim_analyzer::source::frame::Frames;
 use resshim_analyzer::source::manifest::{Manifest, REGIONS_DIRECTORY};
 use resshim_format::index::REGION_SUFFIX;
-use resshim_format::op::Op;
-use resshim_format::ring::reader::Records;
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
 use resshim_tests::scratch::Scratch;
-
-fn opens_of(trace: &Path, wanted: &str) -> usize {
-    let frames = Frames::open(trace).unwrap();
-    let mut count = 0;
-    for frame in &frames.list().unwrap().frames {
-        let words = frames.load(frame).unwrap();
-        for record in Records::new(&words).filter(|record| record.op == Op::Open) {
-            count += usize::from(record.text(0, &mut [0; 256]) == Some(wanted.as_bytes()));
-        }
-    }
-    count
-}
+use resshim_tests::trace::opens_of;
 
 fn regions_in(directory: &Path) -> usize {
     let entries = std::fs::read_dir(directory).unwrap().flatten();

@@ -5,13 +5,11 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use resshim_analyzer::source::frame::Frames;
 use resshim_analyzer::source::manifest::Manifest;
-use resshim_format::op::Op;
-use resshim_format::ring::reader::Records;
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
 use resshim_tests::scratch::Scratch;
+use resshim_tests::trace::opens_of;
 use rustix::process::{Pid, Signal, kill_process};
 
 fn shell(script: &str) -> Launch {
@@ -46,21 +44,6 @@ fn wait_for(what: &str, mut is_there: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "{what} did not come");
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// How often a path was opened, by the frames of a trace.
-fn opens_of(trace: &Path, wanted: &str) -> usize {
-    let frames = Frames::open(trace).unwrap();
-    let list = frames.list().unwrap();
-    assert_eq!(list.damaged_bytes, 0);
-    let mut count = 0;
-    for frame in &list.frames {
-        let words = frames.load(frame).unwrap();
-        for record in Records::new(&words).filter(|record| record.op == Op::Open) {
-            count += usize::from(record.text(0, &mut [0; 256]) == Some(wanted.as_bytes()));
-        }
-    }
-    count
 }
 
 #[test]

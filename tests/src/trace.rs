@@ -1,13 +1,16 @@
 //! What the shim left in a directory, read with the analyzer's readers.
 
+use std::collections::HashSet;
 use std::path::Path;
 
+use resshim_analyzer::source::frame::Frames;
 use resshim_analyzer::source::index::read_index;
 use resshim_analyzer::source::open::Access;
 use resshim_analyzer::source::region::{Region, RegionFile, parse_file_name};
 use resshim_format::index::IndexRow;
 use resshim_format::op::Op;
 use resshim_format::record::Failure;
+use resshim_format::ring::reader::Records;
 
 /// One record, with what tests ask of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,4 +94,26 @@ fn image(path: &Path) -> Image {
     }
     events.sort_by_key(|event| event.tsc);
     Image { region, events }
+}
+
+/// How many opens of `wanted` the frames of a trace tell. A collector that was killed between writing a
+/// frame and freeing its chunk leaves it to the next one, which writes it again: doubles are dropped as readers do.
+pub fn opens_of(trace: &Path, wanted: &str) -> usize {
+    let frames = Frames::open(trace).expect("events");
+    let list = frames.list().expect("frames");
+    assert_eq!(list.damaged_bytes, 0);
+    let mut seen = HashSet::new();
+    for frame in &list.frames {
+        let words = frames.load(frame).expect("a whole frame");
+        for record in Records::new(&words).filter(|record| record.op == Op::Open) {
+            if record.text(0, &mut [0; 256]) == Some(wanted.as_bytes()) {
+                seen.insert((
+                    frame.head.region,
+                    frame.head.fill,
+                    frame.head.from as usize + record.at,
+                ));
+            }
+        }
+    }
+    seen.len()
 }
