@@ -37,7 +37,7 @@ fn asked(name: &str, default: u64) -> u64 {
 fn a_damaged_trace_gives_a_report_or_one_error() {
     let (cases, seed) =
         (asked("RESSHIM_MUTATIONS", CASES), asked("RESSHIM_MUTATIONS_SEED", 0x5eed));
-    println!("{cases} cases of each trace, seed {seed}");
+    eprintln!("{cases} cases of each trace, seed {seed}");
     let (live, stored) = (Scratch::for_regions("mutations"), Scratch::new("mutations"));
     let program = program::named("damaged/mixes");
     let launch = Launch::of(&program).env("RESSHIM_HEAP_SAMPLE", "1").env("RESSHIM_RING", "1MiB");
@@ -58,7 +58,7 @@ fn a_damaged_trace_gives_a_report_or_one_error() {
         let said = outcome.stdout_text() + &outcome.stderr_text();
         assert_eq!(outcome.ending, Ending::Exit(0), "{said}");
         assert!(said.contains("1 passed"), "{said}");
-        println!("{}", said.lines().find(|line| line.starts_with("damaged")).unwrap_or_default());
+        eprintln!("{}", said.lines().find(|line| line.starts_with("damaged")).unwrap_or_default());
     }
 }
 
@@ -97,7 +97,7 @@ fn in_a_process_of_its_own() {
         }
     }
     assert!(survives(&directory, "whole again"), "the files were not restored");
-    println!(
+    eprintln!(
         "\ndamaged {}: {cases} cases, {refused} refused, slowest {slowest:?}, peak {} KiB",
         directory.display(),
         peak()
