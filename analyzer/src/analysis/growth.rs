@@ -92,7 +92,9 @@ pub fn is_judged_by(buckets: usize) -> bool {
 pub fn active_until<'s>(sites: impl Iterator<Item = &'s SiteStats>, end_ns: u64) -> u64 {
     let mut steps: Vec<(u64, u64)> = Vec::new();
     for site in sites {
-        let ends = (1..).map(|index: u64| site.first_ns + index * site.bucket_ns);
+        // What a damaged region claims may be any number.
+        let end = |index: u64| site.first_ns.saturating_add(index.saturating_mul(site.bucket_ns));
+        let ends = (1..).map(end);
         let acquired = site.flow.iter().map(|(acquired, _)| *acquired);
         steps.extend(ends.zip(acquired).filter(|(_, acquired)| *acquired > 0));
     }
