@@ -4,8 +4,9 @@
 #![allow(unsafe_code, reason = "a C interface")]
 
 use crate::caller;
+use crate::config::Text;
 use crate::emit::{self, Inside};
-use crate::label::without_credentials;
+use crate::label::{LABEL, without_credentials};
 use crate::region::Region;
 use crate::stack::here;
 use crate::state::annotated::{self, KIND_BYTES};
@@ -28,6 +29,15 @@ unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
     text.get(..LONGEST).unwrap_or(text)
 }
 
+/// What the program calls something, as it is stored.
+///
+/// # Safety
+/// `name` is null or a C string.
+unsafe fn label(name: *const c_char) -> Text<LABEL> {
+    // SAFETY: by the caller's promise. Cut to its length afterwards: half a URL hides no password.
+    without_credentials(unsafe { caller::string(name) })
+}
+
 macro_rules! entry {
     ($at:ident, $inside:ident, $work:expr) => {
         if let Some($inside) = emit::enter($at) {
@@ -45,8 +55,7 @@ macro_rules! entry {
 pub unsafe extern "C" fn resshim_acquire(kind: *const c_char, handle: u64, label: *const c_char) {
     let at = here();
     // SAFETY: by the caller's promise.
-    let (name, label) = unsafe { (text(kind), text(label)) };
-    let label = without_credentials(label);
+    let (name, label) = unsafe { (text(kind), self::label(label)) };
     entry!(
         at,
         inside,
@@ -82,12 +91,12 @@ pub unsafe extern "C" fn resshim_release(kind: *const c_char, handle: u64) {
 pub unsafe extern "C" fn resshim_state(kind: *const c_char, handle: u64, state: *const c_char) {
     let at = here();
     // SAFETY: by the caller's promise.
-    let (name, state) = unsafe { (text(kind), text(state)) };
+    let (name, state) = unsafe { (text(kind), label(state)) };
     entry!(
         at,
         inside,
         if let Some(kind) = annotated::kind(inside.region, name) {
-            annotated::state(&inside, kind, handle, state);
+            annotated::state(&inside, kind, handle, state.bytes());
         }
     );
 }
@@ -107,13 +116,13 @@ pub unsafe extern "C" fn resshim_depends(
     let at = here();
     // SAFETY: by the caller's promise.
     let (from_name, to_name, relation) =
-        unsafe { (text(from_kind), text(to_kind), text(relation)) };
+        unsafe { (text(from_kind), text(to_kind), label(relation)) };
     entry!(at, inside, {
         let kinds =
             annotated::kind(inside.region, from_name).zip(annotated::kind(inside.region, to_name));
         if let Some((from_kind, to_kind)) = kinds {
             let words = [from, to, from_kind as u64 | (to_kind as u64) << 32];
-            inside.write(Op::Depends, 0, &words, &[relation]);
+            inside.write(Op::Depends, 0, &words, &[relation.bytes()]);
         }
     });
 }
@@ -126,8 +135,8 @@ pub unsafe extern "C" fn resshim_depends(
 pub unsafe extern "C" fn resshim_phase(name: *const c_char) {
     let at = here();
     // SAFETY: by the caller's promise.
-    let name = unsafe { text(name) };
-    entry!(at, inside, inside.write(Op::Phase, 0, &[], &[name]));
+    let name = unsafe { label(name) };
+    entry!(at, inside, inside.write(Op::Phase, 0, &[], &[name.bytes()]));
 }
 
 /// Resources of `kind` acquired at the caller's site are expected to live at most so long.

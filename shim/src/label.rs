@@ -53,23 +53,69 @@ pub fn kind_of_socket(domain: c_int, kind: c_int) -> Kind {
 
 /// A label as a program gave it, without what URLs in it carry beside the place they name: user, password,
 /// query, fragment (RFC 3986, 3.2.1 and 3.4). What does not fit is cut off.
+///
+/// A URL ends at white space, a quote, or where another one begins (`amqp://u:p@a/v,amqp://u:p@b/v`).
 pub fn without_credentials(label: &[u8]) -> Text<LABEL> {
     let mut text = Text::EMPTY;
     let mut rest = label;
     while let Some(at) = rest.windows(3).position(|three| three == b"://") {
         let (before, behind) = rest.split_at(at + 3);
         push_cut(&mut text, before);
-        let end = behind.iter().position(u8::is_ascii_whitespace).unwrap_or(behind.len());
-        let (url, later) = behind.split_at(end);
-        let authority = url.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(url.len());
-        let host =
-            url.iter().take(authority).rposition(|byte| *byte == b'@').map_or(0, |at| at + 1);
-        let place = url.iter().position(|byte| b"?#".contains(byte)).unwrap_or(url.len());
-        push_cut(&mut text, url.get(host..place).unwrap_or(&[]));
-        rest = later;
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || b"\"'<>".contains(byte);
+        let word = behind.iter().position(ends).unwrap_or(behind.len());
+        let (word, _) = behind.split_at(word);
+        let host = host(word);
+        let from = word.get(host.clone()).unwrap_or(&[]);
+        let place = from.iter().position(|byte| b"?#".contains(byte)).unwrap_or(from.len());
+        let shown = from.get(..place).unwrap_or(from);
+        // Another one in what is shown is looked at in its turn; one in a query goes with it.
+        match next_scheme(shown) {
+            Some(next) => {
+                push_cut(&mut text, shown.get(..next).unwrap_or(&[]));
+                rest = behind.get(host.start + next..).unwrap_or(&[]);
+            }
+            None => {
+                push_cut(&mut text, shown);
+                rest = behind.get(word.len()..).unwrap_or(&[]);
+            }
+        }
     }
     push_cut(&mut text, rest);
     text
+}
+
+/// What of a URL behind `://` is shown: from the host to the end. A password may hold what it
+/// should not (`u:a/b@host`, `u:a?b@host`), and a label that was cut off may end in it.
+fn host(url: &[u8]) -> core::ops::Range<usize> {
+    let authority = url.iter().position(|byte| b"/?#".contains(byte)).unwrap_or(url.len());
+    let user_ends = |end: usize| url.iter().take(end).rposition(|byte| *byte == b'@');
+    if let Some(at) = user_ends(authority) {
+        return at + 1..url.len();
+    }
+    // Behind the address in brackets only a port can follow.
+    let name = url.get(..authority).unwrap_or(url);
+    let from = name.iter().position(|byte| *byte == b']').unwrap_or(0);
+    let Some(colon) = name.iter().skip(from).position(|byte| *byte == b':') else {
+        return 0..url.len();
+    };
+    let colon = from + colon;
+    let is_port = name.iter().skip(colon + 1).all(u8::is_ascii_digit);
+    // Several hosts have several ports: `mongodb://a:1,b:2/`.
+    if is_port || name.contains(&b',') {
+        return 0..url.len();
+    }
+    match user_ends(url.len()) {
+        Some(at) => at + 1..url.len(),
+        None => 0..colon,
+    }
+}
+
+/// Where the scheme of the next URL begins.
+fn next_scheme(text: &[u8]) -> Option<usize> {
+    let colon = text.windows(3).position(|three| three == b"://")?;
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    let before = text.get(..colon)?;
+    Some(before.iter().rposition(|byte| !is_scheme(byte)).map_or(0, |at| at + 1))
 }
 
 /// Adds as much as fits, and leaves room for the end of a C string.
