@@ -9,6 +9,7 @@ mod hostile;
 mod kill;
 mod living;
 mod mutations;
+mod operators;
 mod places;
 mod programs;
 mod quota;

@@ -206,9 +206,9 @@ impl Group<'_> {
             return None;
         }
         let active = self.active_ns.max(site.first_ns);
-        let used = (active.saturating_sub(site.first_ns) / site.bucket_ns.max(1)) as usize + 1;
+        let passed = active.saturating_sub(site.first_ns) / site.bucket_ns.max(1);
         // The last bucket is not full yet.
-        let buckets = used.min(site.flow.len()).saturating_sub(1);
+        let buckets = (passed as usize).min(site.flow.len().saturating_sub(1));
         let growth = growth(&site.flow, site.bucket_ns, buckets);
         let acquired: Vec<u64> = self.live.iter().map(|live| live.acquired_ns).collect();
         let out = Outlivers::find(acquired, site.longest_ns, end);
@@ -276,7 +276,10 @@ impl Group<'_> {
         // A pool that is joined when the program shuts down makes none after the first has ended.
         let went_on = ended.len() >= 2 && first < last;
         // Killed while it was about to join: give it as long as its threads take, and more.
-        let run = ended.iter().map(|live| live.ended_ns.unwrap_or(0) - live.acquired_ns).max()?;
+        let run = ended
+            .iter()
+            .map(|live| live.ended_ns.unwrap_or(0).saturating_sub(live.acquired_ns))
+            .max()?;
         let waited = end.saturating_sub(first) > run.saturating_mul(10) + 1_000_000_000;
         let is_over = matches!(self.ending(), Ending::Exit(_));
         if !went_on || !(is_over || waited) {

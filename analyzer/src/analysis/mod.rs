@@ -321,6 +321,8 @@ fn seconds(ns: u64) -> f64 {
 fn trust(model: &Model, image: u32) -> f64 {
     let Some(image) = model.images.get(image as usize) else { return 1.0 };
     let lost = image.losses;
-    let missing = lost.acquisitions + lost.releases + lost.untracked + lost.unseen;
-    1.0 - missing as f64 / (missing + model.events.max(1)) as f64
+    let counts = [lost.acquisitions, lost.releases, lost.untracked, lost.unseen];
+    // As it stands in a region that anybody may have written to: sums of it fit no integer.
+    let missing: f64 = counts.iter().map(|count| *count as f64).sum();
+    1.0 - missing / (missing + model.events.max(1) as f64)
 }

@@ -63,6 +63,8 @@ pub struct Store {
     event_bytes: u64,
     index: File,
     index_bytes: u64,
+    /// The directory, locked as long as it is open.
+    _lock: File,
     writer: FrameWriter,
     max_bytes: Option<u64>,
     /// Bytes of stored states.
@@ -84,6 +86,7 @@ impl Store {
     ) -> Result<Store> {
         let io = |source| Error::io(path, source);
         let found = make_or_check(path)?;
+        let lock = lock(path)?;
         let mut manifest = manifest;
         match (found, existing) {
             (true, Existing::Replace) => clear(path).map_err(io)?,
@@ -134,6 +137,7 @@ impl Store {
             event_bytes,
             index,
             index_bytes,
+            _lock: lock,
             writer: FrameWriter::new().map_err(io)?,
             max_bytes,
             state_bytes: 0,
@@ -264,6 +268,20 @@ impl Store {
     pub fn write_manifest(&mut self) {
         let written = self.manifest.write(&self.path);
         self.kept(written);
+    }
+}
+
+/// One collector a trace: a second one would cut off what the first is about to write.
+fn lock(path: &Path) -> Result<File> {
+    let directory = File::open(path).map_err(|source| Error::io(path, source))?;
+    match rustix::fs::flock(&directory, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(Error::input(
+            path,
+            "is being written by another collector",
+            "choose another trace with -o, or end that `resshim` first",
+        )),
+        // A file system without locks has no second collector either, as far as anybody can tell.
+        _ => Ok(directory),
     }
 }
 

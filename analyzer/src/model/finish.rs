@@ -125,7 +125,7 @@ impl<'a> Fold<'a> {
     fn live_mappings(&self, index: usize, image: &Image, rows: &mut LiveRows) {
         let fold = &self.folds[index];
         let lost = image.losses;
-        let whole = lost.acquisitions + lost.releases + lost.overwritten_chunks == 0;
+        let whole = [lost.acquisitions, lost.releases, lost.overwritten_chunks] == [0; 3];
         if whole && fold.events > 0 {
             for (address, mapped) in fold.mappings.iter() {
                 let handle = Handle::Mapping(address);

@@ -124,7 +124,7 @@ impl Image {
                 not_visible.push(format!("{kind}: {count} {were} not seen being opened"));
             }
         }
-        let mut losses = Losses {
+        let losses = Losses {
             acquisitions: header.lost_acquisitions,
             releases: header.lost_releases,
             other: header.lost_other,
@@ -134,8 +134,6 @@ impl Image {
             stacks: header.stacks_lost,
             anomalies: state.anomalies.total(),
         };
-        losses.acquisitions = losses.acquisitions.min(u64::MAX / 4);
-        losses.releases = losses.releases.min(u64::MAX / 4);
         Image {
             region: header.region_id,
             parent_region: header.parent_region,

@@ -30,6 +30,11 @@ pub fn tell(options: &Run, trace: &Path, manifest: &Manifest, code: u8) -> anyho
         for line in stopped.chain(collector.problems.iter().cloned()) {
             let _ = writeln!(std::io::stderr(), "resshim: {}", visible(&line));
         }
+        // The trace may be gone; what the shim wrote is not.
+        if let Some(rest) = collector.stopped.as_ref().and(manifest.live_dir.as_ref()) {
+            let rest = visible(&rest.to_string_lossy()).into_owned();
+            let _ = writeln!(std::io::stderr(), "resshim: what was not stored is in {rest}");
+        }
     }
     let found = match report::of(trace, judging, None) {
         Ok(found) => found,
