@@ -149,7 +149,20 @@ pub struct Header {
     pub facts: AtomicU32,
     /// Processor time of the process when it ended, nanoseconds; 0 = not known.
     pub end_cpu_ns: AtomicU64,
+    /// Eight bits a [`crate::table::Runtime`] (number 1 in the lowest): [`RUNTIME_FRAMES`] and why not.
+    pub runtimes: AtomicU32,
+    /// Stacks whose managed frames are not whole: no row was free for a function, or none could be read.
+    pub managed_lost: AtomicU32,
 }
+
+/// A bit of [`Header::runtimes`]: the runtime is in the process, its frames are read.
+pub const RUNTIME_FRAMES: u8 = 1;
+/// A bit of [`Header::runtimes`]: its version is not one whose structures are known.
+pub const RUNTIME_UNKNOWN_VERSION: u8 = 2;
+/// A bit of [`Header::runtimes`]: it is built in a way whose structures are not known.
+pub const RUNTIME_UNKNOWN_BUILD: u8 = 4;
+/// A bit of [`Header::runtimes`]: it does not let itself be asked (the agent is not loaded).
+pub const RUNTIME_NO_AGENT: u8 = 8;
 
 /// How an image ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

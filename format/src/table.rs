@@ -33,6 +33,8 @@ pub enum TableType {
     Mappings = 10,
     /// [`FailureRow`], dense.
     Failures = 11,
+    /// [`CodeRow`], dense.
+    Codes = 12,
 }
 
 /// Bytes of a label in a live row; longer ones are cut from the left with `…` kept out of it.
@@ -295,10 +297,76 @@ pub struct ModuleRow {
     pub path: [AtomicU64; 24],
 }
 
+/// A function of a managed language whose frames were met: a code object of CPython, a method of Java.
+///
+/// Its name is copied once, at the first stack that it is in; from then on it may be gone, or another one
+/// may stand at its address: that one has another key and another row.
+#[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
+#[repr(C, align(64))]
+pub struct CodeRow {
+    /// Hash of what tells it from every other function of this process; written last, 0 = row not complete.
+    pub key: AtomicU64,
+    /// Where the runtime keeps it: address of the code object, `jmethodID`.
+    pub address: AtomicU64,
+    /// Number of the [`Runtime`].
+    pub runtime: AtomicU32,
+    /// Line where it begins, 0 = not known.
+    pub first_line: AtomicU32,
+    /// Not used yet.
+    pub reserved: AtomicU64,
+    /// Qualified name (`Class.method`), NUL-padded; of a longer one the end.
+    pub name: [AtomicU64; 12],
+    /// Source file as the runtime names it, NUL-padded; of a longer path the end.
+    pub file: [AtomicU64; 24],
+}
+
+/// Whose functions a [`CodeRow`] and a [`managed`] word tell of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Runtime {
+    /// CPython.
+    CPython = 1,
+    /// A Java virtual machine.
+    Java = 2,
+}
+impl Runtime {
+    /// The runtime of a number.
+    pub const fn from_number(number: u32) -> Option<Runtime> {
+        match number {
+            1 => Some(Runtime::CPython),
+            2 => Some(Runtime::Java),
+            _ => None,
+        }
+    }
+}
+
+/// Set in a stack's word that is no return address but a [`managed`] frame.
+pub const FRAME_MANAGED: u64 = 1 << 63;
+/// Highest line that a managed frame can name; a higher one is 0, not known.
+pub const MOST_LINES: u32 = (1 << 24) - 1;
+const FRAME_ENTRY: u64 = 1 << 62;
+
+/// A frame of a managed language in a stack: `1 | entry:1 | 0:6 | line:24 | code row:32`.
+///
+/// `entry` marks the outermost one that the same activation of the interpreter's native loop runs: the
+/// native frame of that loop stands for this frame and for those inside it, up to the next `entry`.
+pub const fn managed(code: u32, line: u32, entry: bool) -> u64 {
+    let line = if line > MOST_LINES { 0 } else { line as u64 };
+    FRAME_MANAGED | (entry as u64) << 62 | line << 32 | code as u64
+}
+/// Code row, line (0 = not known) and `entry` of a word that has [`FRAME_MANAGED`].
+pub const fn unpack_managed(word: u64) -> (u32, u32, bool) {
+    (word as u32, (word >> 32) as u32 & MOST_LINES, word & FRAME_ENTRY != 0)
+}
+
 /// A stack in the stack table: this head (one 16-byte unit), then `frames` words, padded to a unit.
 ///
 /// Frames are return addresses as found (the call is before them), innermost first; the epoch of
-/// `dlclose` says which modules they are of. Written once; `frames` is stored last, with release order.
+/// `dlclose` says which modules they are of. Behind them come [`managed`] frames, innermost first, where
+/// the thread runs such code. Written once; `frames` is stored last, with release order.
+///
+/// Native frames inside an interpreter are no part of a stack's key if it has managed ones: an adaptive
+/// interpreter comes to one line by several ways. Those of the first time are the ones that are kept.
 #[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]
 pub struct StackHead {
@@ -307,7 +375,7 @@ pub struct StackHead {
     pub frames: AtomicU32,
     /// First site row of this stack, 0 = none.
     pub site: AtomicU32,
-    /// Hash of the frames.
+    /// Hash of the frames that are part of the key.
     pub hash: AtomicU32,
     /// Epoch of `dlclose` when it was taken.
     pub epoch: AtomicU32,
@@ -353,4 +421,5 @@ const _: () = {
     assert!(core::mem::size_of::<ModuleRow>() == 256);
     assert!(core::mem::size_of::<StackHead>() == STACK_UNIT);
     assert!(core::mem::size_of::<FailureRow>() == 64);
+    assert!(core::mem::size_of::<CodeRow>() == 320);
 };

@@ -4,8 +4,8 @@
 use resshim_format::header::STATES_OFFSET;
 use resshim_format::ring::CHUNK_BYTES;
 use resshim_format::table::{
-    AnnotatedRow, ChildRow, FailureRow, FdRow, HeapRow, KindRow, MappingRow, ModuleRow, SiteRow,
-    StackHead, TableType, ThreadRow,
+    AnnotatedRow, ChildRow, CodeRow, FailureRow, FdRow, HeapRow, KindRow, MappingRow, ModuleRow,
+    SiteRow, StackHead, TableType, ThreadRow,
 };
 
 /// Bytes that the kernel promises at once, or four times as many where a table grows on.
@@ -56,6 +56,7 @@ tables! {
     8 HeapRow, Heap, rows::HEAP;
     9 MappingRow, Mappings, rows::MAPPINGS;
     10 AnnotatedRow, Annotated, rows::ANNOTATED;
+    11 CodeRow, Codes, 8192;
 }
 
 /// No table has fewer rows.

@@ -8,6 +8,7 @@ mod hooks;
 mod index;
 mod label;
 mod layout;
+mod managed;
 mod missing_std;
 mod private;
 mod quota;

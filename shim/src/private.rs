@@ -104,6 +104,8 @@ pub struct Private {
     pub threads: Index<{ 1 << 14 }>,
     /// pid → child row.
     pub children: Index<{ 1 << 14 }>,
+    /// What tells a function of a managed language → its code row.
+    pub codes: Index<{ 1 << 14 }>,
     /// Every block is recorded: every bit of the filter is set and stays set.
     pub heap_all: AtomicU32,
     /// How many live samples share a filter bit.
@@ -149,6 +151,7 @@ pub static PRIVATE: Private = Private {
     annotated: Index::new(),
     threads: Index::new(),
     children: Index::new(),
+    codes: Index::new(),
     heap_filter: [const { AtomicU64::new(0) }; 512],
     heap_all: AtomicU32::new(0),
     heap_counts: [const { AtomicU32::new(0) }; 512 * 64],

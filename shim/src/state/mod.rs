@@ -2,6 +2,7 @@
 
 pub mod annotated;
 pub mod children;
+pub mod codes;
 pub mod failures;
 pub mod fds;
 pub mod heap;

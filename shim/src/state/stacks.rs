@@ -2,12 +2,13 @@
 
 use crate::index::hash;
 use crate::layout::Row;
+use crate::managed;
 use crate::private::PRIVATE;
 use crate::region::Region;
 use crate::stack::{self, Registers, Stack};
 use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::record::STACK_LIMIT;
-use resshim_format::table::{STACK_UNIT, StackHead};
+use resshim_format::table::{STACK_FOLDED, STACK_UNIT, StackHead};
 
 /// Words of a [`StackHead`].
 const HEAD_WORDS: usize = STACK_UNIT / 8;
@@ -17,13 +18,15 @@ const HEAD_WORDS: usize = STACK_UNIT / 8;
 pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
     let mut taken = Stack::empty();
     stack::capture(at, depth, None, &mut taken);
+    if managed::is_active() {
+        return id_with_managed(region, &mut taken, depth);
+    }
     let frames = taken.frames();
     if frames.is_empty() {
         region.header().stacks_truncated.fetch_add(1, Ordering::Relaxed);
         return 0;
     }
-    let epoch = taken.epoch;
-    let hash = hash_of(frames, epoch);
+    let (epoch, hash) = (taken.epoch, hash_of(frames, taken.epoch));
     // The index has compared the upper 40 bits of the hash, the row has the lower ones.
     let same = |unit: u32| {
         head(region, unit).is_some_and(|head| {
@@ -32,13 +35,81 @@ pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
                 && head.epoch.load(Ordering::Relaxed) == epoch
         })
     };
-    let found = PRIVATE
-        .stacks
-        .find_or_insert(hash, same, || store(region, frames, taken.flags, hash as u32, epoch));
+    find_or_store(region, hash, same, || Parts {
+        native: frames,
+        managed: &[],
+        flags: taken.flags,
+        hash,
+        epoch,
+    })
+}
+
+/// As [`id`], with the frames of the managed languages that run in this process.
+#[inline(never)]
+fn id_with_managed(region: Region, taken: &mut Stack, depth: usize) -> u32 {
+    let mut managed = managed::Frames::empty(depth);
+    if managed::collect(region, taken, &mut managed) {
+        taken.flags |= STACK_FOLDED;
+    }
+    let (frames, words, epoch) = (taken.frames(), managed.words(), taken.epoch);
+    if frames.is_empty() && words.is_empty() {
+        region.header().stacks_truncated.fetch_add(1, Ordering::Relaxed);
+        return 0;
+    }
+    let hash =
+        if words.is_empty() { hash_of(frames, epoch) } else { hash_of_parts(frames, words, epoch) };
+    let is_managed = !words.is_empty();
+    let count = frames.len() + words.len();
+    let same = |unit: u32| {
+        head(region, unit).is_some_and(|head| {
+            let stored = head.frames.load(Ordering::Acquire);
+            // The native frames inside the interpreter may be more or fewer than at the first time.
+            stored != 0
+                && (is_managed || stored as u16 as usize == count)
+                && head.hash.load(Ordering::Relaxed) == hash as u32
+                && head.epoch.load(Ordering::Relaxed) == epoch
+        })
+    };
+    find_or_store(region, hash, same, || Parts {
+        native: frames,
+        managed: words,
+        flags: taken.flags,
+        hash,
+        epoch,
+    })
+}
+
+/// What is stored of a stack.
+struct Parts<'a> {
+    native: &'a [usize],
+    managed: &'a [u64],
+    flags: u32,
+    hash: u64,
+    epoch: u32,
+}
+
+#[inline(always)]
+fn find_or_store<'a>(
+    region: Region,
+    hash: u64,
+    same: impl Fn(u32) -> bool,
+    parts: impl FnOnce() -> Parts<'a>,
+) -> u32 {
+    let found = PRIVATE.stacks.find_or_insert(hash, same, || store(region, &parts()));
     found.unwrap_or_else(|| {
         region.header().stacks_lost.fetch_add(1, Ordering::Relaxed);
         0
     })
+}
+
+/// A hash of the frames that are a site's key: the managed ones, and the native ones outside interpreters.
+fn hash_of_parts(frames: &[usize], managed: &[u64], epoch: u32) -> u64 {
+    let mix =
+        |lane: u64, word: u64| (lane.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let outside = frames.iter().filter(|pc| !managed::is_interpreter(**pc));
+    let native = outside.fold(epoch as u64 | 1 << 63, |lane, pc| mix(lane, *pc as u64));
+    let managed = managed.iter().fold(1 << 62, |lane, word| mix(lane, *word));
+    hash(mix(native, managed))
 }
 
 /// A hash of the frames in their order. Four lanes: one multiplication need not wait for the other.
@@ -68,8 +139,9 @@ fn head(region: Region, unit: u32) -> Option<&'static StackHead> {
     region.row::<StackHead>(unit)
 }
 
-fn store(region: Region, frames: &[usize], flags: u32, hash: u32, epoch: u32) -> Option<u32> {
-    let units = units_of(frames.len());
+fn store(region: Region, parts: &Parts<'_>) -> Option<u32> {
+    let count = parts.native.len() + parts.managed.len();
+    let units = units_of(count);
     // Unit 0 stands for "no stack".
     let used = PRIVATE.used.get(<StackHead as Row>::TABLE)?;
     let unit = used.fetch_add(units, Ordering::Relaxed) + 1;
@@ -78,13 +150,14 @@ fn store(region: Region, frames: &[usize], flags: u32, hash: u32, epoch: u32) ->
         return None;
     }
     let words: &[AtomicU64] = region.make_stack_words(unit, units)?;
+    let frames = parts.native.iter().map(|pc| *pc as u64).chain(parts.managed.iter().copied());
     for (word, frame) in words.iter().skip(HEAD_WORDS).zip(frames) {
-        word.store(*frame as u64, Ordering::Relaxed);
+        word.store(frame, Ordering::Relaxed);
     }
     let head = head(region, unit)?;
-    head.hash.store(hash, Ordering::Relaxed);
-    head.epoch.store(epoch, Ordering::Relaxed);
-    head.frames.store(frames.len() as u32 | flags, Ordering::Release);
+    head.hash.store(parts.hash as u32, Ordering::Relaxed);
+    head.epoch.store(parts.epoch, Ordering::Relaxed);
+    head.frames.store(count as u32 | parts.flags, Ordering::Release);
     region.note_used::<StackHead>(unit + units, false);
     Some(unit)
 }

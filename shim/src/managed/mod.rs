@@ -1,0 +1,122 @@
+//! Frames of managed languages: what a thread runs inside an interpreter or a virtual machine.
+//!
+//! The native stack of such a program tells little: two functions of it that call the same library
+//! function come there by the same native frames. So each runtime that is found in the process is asked
+//! for the calling thread's own frames, in the same moment in which the native ones are taken.
+//!
+//! As the native walk, it must not allocate, lock, panic, or call into the runtime in a way that can wait;
+//! whatever it reads of the runtime's memory may be in the middle of a change by this very thread.
+
+#![allow(dead_code, reason = "the runtimes come one by one")]
+
+use crate::region::Region;
+use crate::stack::{MAX_FRAMES, Stack};
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use resshim_format::table::{Runtime, managed};
+
+/// Bit a runtime (1 << its number) that can be asked for frames.
+static ACTIVE: AtomicU32 = AtomicU32::new(0);
+/// Where the interpreters' own code lies: start and bytes.
+static INTERPRETERS: [[AtomicUsize; 2]; 2] = [const { [const { AtomicUsize::new(0) }; 2] }; 2];
+/// What is to be said of the runtimes of this process: see the header's field.
+static SAID: AtomicU32 = AtomicU32::new(0);
+
+/// Whether any runtime can be asked.
+#[inline(always)]
+pub fn is_active() -> bool {
+    ACTIVE.load(Ordering::Relaxed) != 0
+}
+
+/// Managed frames of a thread, as words of a stack.
+pub struct Frames {
+    words: [u64; MAX_FRAMES],
+    /// Where the ring of the newest begins.
+    head: usize,
+    depth: usize,
+    next: usize,
+    folded: bool,
+}
+
+impl Frames {
+    /// None yet; `depth` of them are kept: where there are more, the innermost three quarters and the
+    /// outermost quarter, as of native frames.
+    pub fn empty(depth: usize) -> Frames {
+        let depth = depth.clamp(1, MAX_FRAMES);
+        Frames { words: [0; MAX_FRAMES], head: depth - depth / 4, depth, next: 0, folded: false }
+    }
+
+    /// Adds the next outer frame: its code row, line, and whether it is the outermost of an activation of
+    /// the interpreter.
+    #[inline(always)]
+    pub fn push(&mut self, code: u32, line: u32, entry: bool) {
+        self.push_word(managed(code, line, entry));
+    }
+
+    /// As [`Frames::push`], of a word that was made before.
+    #[inline(always)]
+    pub fn push_word(&mut self, word: u64) {
+        if self.next >= self.depth {
+            self.next = self.head;
+            self.folded = true;
+        }
+        if let Some(slot) = self.words.get_mut(self.next) {
+            *slot = word;
+        }
+        self.next += 1;
+    }
+
+    /// Puts the ring in order; whether frames were left out.
+    fn finish(&mut self) -> bool {
+        if self.folded {
+            if let Some(ring) = self.words.get_mut(self.head..self.depth) {
+                ring.rotate_left((self.next - self.head).min(ring.len()));
+            }
+            self.next = self.depth;
+        }
+        self.folded
+    }
+
+    /// The frames, innermost first.
+    pub fn words(&self) -> &[u64] {
+        self.words.get(..self.next).unwrap_or(&[])
+    }
+}
+
+/// Asks the runtimes for the calling thread's frames, whose native ones are `native`; whether some were left
+/// out.
+pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
+    let said = SAID.load(Ordering::Relaxed);
+    let header = region.header();
+    if header.runtimes.load(Ordering::Relaxed) != said {
+        header.runtimes.store(said, Ordering::Relaxed);
+    }
+    let _ = native;
+    out.finish()
+}
+
+/// Whether an address lies in an interpreter: by which of its functions a thread came to a line of the
+/// program is no part of a site.
+#[inline(always)]
+pub fn is_interpreter(pc: usize) -> bool {
+    INTERPRETERS.iter().any(|[start, bytes]| {
+        pc.wrapping_sub(start.load(Ordering::Relaxed)) < bytes.load(Ordering::Relaxed)
+    })
+}
+
+/// A runtime was found, and its frames can be read from now on. Its own code lies from `start` to `end`.
+pub fn begin(runtime: Runtime, start: usize, end: usize) {
+    if let Some([at, bytes]) = INTERPRETERS.get(runtime as usize - 1) {
+        at.store(start, Ordering::Relaxed);
+        bytes.store(end.saturating_sub(start), Ordering::Relaxed);
+    }
+    say(runtime, resshim_format::header::RUNTIME_FRAMES);
+    ACTIVE.fetch_or(1 << runtime as u32, Ordering::Release);
+}
+
+/// Says of a runtime what the report shall know: bits of the header's `runtimes`.
+pub fn say(runtime: Runtime, bits: u8) {
+    SAID.fetch_or(u32::from(bits) << (8 * (runtime as u32 - 1)), Ordering::Relaxed);
+    if let Some(region) = crate::region::live() {
+        region.header().runtimes.store(SAID.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
