@@ -64,6 +64,7 @@ fn taken(program: &Path) -> (Image, Stack) {
         cwd: PathBuf::from("/"),
         started_ns: u64::MAX,
         modules: Vec::new(),
+        codes: Default::default(),
     };
     let mut stack = Stack {
         frames: Vec::new(),

@@ -305,12 +305,21 @@ impl Story {
 
     /// What the rules find in it.
     pub fn findings(self, at_exit: bool) -> Vec<Finding> {
-        self.model(|model| run(model, &Options { at_exit }, &mut Functions))
+        self.model(|model| run(model, &Options { at_exit }, &mut Functions::default()))
+    }
+
+    /// The same where all sites lead through an interpreter whose frames are not known.
+    pub fn blind_findings(self) -> Vec<Finding> {
+        let options = Options { at_exit: false };
+        self.model(|model| run(model, &options, &mut Functions { are_blind: true }))
     }
 }
 
 /// Stack 7 is the function `f7`.
-struct Functions;
+#[derive(Default)]
+struct Functions {
+    are_blind: bool,
+}
 
 impl Names for Functions {
     fn prepare(&mut self, _: &[StackRef]) {}
@@ -324,6 +333,7 @@ impl Names for Functions {
             site_id: function.clone(),
             acquiring: function.clone(),
             own: vec![function],
+            is_blind: self.are_blind,
         }
     }
 }

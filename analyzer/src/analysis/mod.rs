@@ -30,6 +30,8 @@ use self::siblings::Siblings;
 
 /// Resources that a finding names.
 const RESOURCES: usize = 32;
+/// Most that a finding is sure of whose site leads through an interpreter without frames.
+const BLIND_CONFIDENCE: f64 = 0.5;
 /// Sites of releases that a finding names.
 const RELEASED_AT: usize = 3;
 
@@ -156,8 +158,15 @@ fn name(
     // By id and verdict: what is proven of one process must not be said of another.
     let mut order = Vec::new();
     let mut groups: HashMap<(String, Verdict), (ResolvedSite, Draft)> = HashMap::new();
-    for draft in drafts {
+    for mut draft in drafts {
         let site = names.site(draft.at);
+        if site.is_blind && analysis.rule() == "leak" && draft.verdict > Verdict::Possible {
+            // The leaking and the healthy functions of the program are one site here.
+            draft.verdict = Verdict::Possible;
+            draft.severity = draft.severity.min(Severity::Warning);
+            draft.confidence = draft.confidence.min(BLIND_CONFIDENCE);
+            draft.evidence.insert("interpreter_frames".to_owned(), json!("not known"));
+        }
         let key =
             (site.finding_id(analysis.rule(), model.kind_names.name(draft.kind)), draft.verdict);
         match groups.get_mut(&key) {

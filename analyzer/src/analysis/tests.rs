@@ -55,6 +55,17 @@ fn a_handler_that_forgets_one_in_twenty_is_a_probable_leak() {
 }
 
 #[test]
+fn a_leak_through_an_interpreter_without_frames_is_possible_at_most() {
+    let sessions = || (0..2000).map(|i| (i * 30, (i % 20 != 0).then_some(i * 30 + 25))).collect();
+    let known = play(sessions(), 60_000).findings(false);
+    assert_eq!(known[0].verdict, Verdict::Probable);
+    let blind = play(sessions(), 60_000).blind_findings();
+    assert_eq!((blind.len(), blind[0].count), (1, known[0].count));
+    assert_eq!((blind[0].verdict, blind[0].severity), (Verdict::Possible, Severity::Warning));
+    assert!(blind[0].confidence <= 0.5);
+}
+
+#[test]
 fn clean_lognormal_sessions_are_no_leak() {
     let mut random = Random(7);
     let mut seen = 0;

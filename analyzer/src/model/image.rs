@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use resshim_format::header::End;
 
+use super::runtimes;
 use crate::source::clock::ClockFacts;
 use crate::source::rows;
 use crate::source::trace::{TraceRegion, clock_facts};
@@ -124,6 +125,7 @@ impl Image {
                 not_visible.push(format!("{kind}: {count} {were} not seen being opened"));
             }
         }
+        not_visible.extend(runtimes::not_visible(header, &strings.exe));
         let losses = Losses {
             acquisitions: header.lost_acquisitions,
             releases: header.lost_releases,

@@ -16,6 +16,7 @@ pub mod kind;
 pub mod mappings;
 pub mod process;
 pub mod resource;
+mod runtimes;
 pub mod series;
 
 use std::collections::BTreeMap;

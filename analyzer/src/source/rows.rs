@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use resshim_format::op::Op;
 use resshim_format::record::{FdArgs, FdHandle};
-use resshim_format::table::{self, RowState};
+use resshim_format::table::{self, RowState, Runtime};
 
 /// Totals of a site.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -211,6 +211,21 @@ pub struct Module {
     pub path: PathBuf,
 }
 
+/// A function of a managed language.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Code {
+    /// Index of the row; managed frames name the function by it.
+    pub row: u32,
+    /// Whose it is.
+    pub runtime: Option<Runtime>,
+    /// Line where it begins, 0 = not known.
+    pub first_line: u32,
+    /// Qualified name.
+    pub name: String,
+    /// Source file as the runtime names it.
+    pub file: String,
+}
+
 /// A failing call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -233,7 +248,7 @@ pub struct Failure {
 /// A stack of the stack table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stack {
-    /// Return addresses, innermost first.
+    /// Return addresses, innermost first, then managed frames (`resshim_format::table::managed`).
     pub frames: Vec<u64>,
     /// Frames were left out between the inner three quarters and the outer quarter.
     pub folded: bool,
@@ -459,6 +474,19 @@ impl Plain for Module {
             build_id: build_id[..length].to_vec(),
             inode: row.inode.into_inner(),
             path: PathBuf::from(OsString::from_vec(bytes(row.path))),
+        })
+    }
+}
+
+impl Plain for Code {
+    type Row = table::CodeRow;
+    fn plain(index: u32, row: table::CodeRow) -> Option<Code> {
+        (row.key.into_inner() != 0).then(|| Code {
+            row: index,
+            runtime: Runtime::from_number(row.runtime.into_inner()),
+            first_line: row.first_line.into_inner(),
+            name: text(row.name),
+            file: text(row.file),
         })
     }
 }

@@ -12,6 +12,7 @@ mod demangle;
 mod depth;
 mod elf;
 pub mod file;
+pub mod managed;
 pub mod normalise;
 mod resolve;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use crate::report::{Diagnostic, Frame, Site};
 use crate::source::region::Region;
 use crate::source::rows::{Module, Stack};
 use resolve::{Binary, Name, Problem, Wanted};
+use resshim_format::table::FRAME_MANAGED;
 use stored::Names;
 use user::Origin;
 
@@ -49,6 +51,8 @@ pub struct Image {
     pub started_ns: u64,
     /// Its modules, in any order.
     pub modules: Vec<Module>,
+    /// Functions of managed languages.
+    pub codes: managed::Codes,
 }
 
 impl Image {
@@ -60,6 +64,7 @@ impl Image {
             cwd: PathBuf::from(&region.strings.cwd),
             started_ns: region.header.start_realtime_ns,
             modules: region.modules().collect(),
+            codes: region.codes().map(|code| (code.row, code)).collect(),
         }
     }
 }
@@ -77,6 +82,8 @@ pub struct ResolvedSite {
     pub acquiring: String,
     /// The first frames of the program's own code, normalised.
     pub own: Vec<String>,
+    /// It leads through an interpreter whose frames are not known: many lines of the program are this site.
+    pub is_blind: bool,
 }
 impl ResolvedSite {
     /// The finding's id.
@@ -166,18 +173,16 @@ impl Symbols {
         self.prepare([(region, stack)]);
         let empty = Image::default();
         let image = self.images.get(&region).unwrap_or(&empty);
-        let mut frames = Vec::new();
-        let mut keys = Vec::new();
+        let mut native = Vec::new();
         for address in calls(stack) {
             // Hostile debug information can claim a thousand inlined calls at each address.
-            if frames.len() >= MAX_FRAMES {
+            if native.len() >= MAX_FRAMES {
                 break;
             }
-            for (frame, key) in frames_at(image, &self.names, address, stack.epoch) {
-                frames.push(frame);
-                keys.push(key);
-            }
+            native.extend(frames_at(image, &self.names, address, stack.epoch));
         }
+        let (frames, keys): (Vec<Frame>, Vec<FrameKey>) =
+            managed::weave(stack, &image.codes, native).into_iter().unzip();
         for key in keys.iter().filter_map(|key| key.module.as_ref()) {
             if let Some(module) = self.names.modules.get_mut(key) {
                 module.used = true;
@@ -266,9 +271,10 @@ fn stack_of(address: u64, epoch: u32) -> Stack {
     Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch, site: 0 }
 }
 
-/// Addresses inside the calls that a stack's return addresses come back from.
+/// Addresses inside the calls that a stack's return addresses come back from: those of native frames.
 fn calls(stack: &Stack) -> impl Iterator<Item = u64> {
-    let addresses = stack.frames.iter().take(MAX_FRAMES);
+    let words = stack.frames.iter().take(MAX_FRAMES);
+    let addresses = words.filter(|word| *word & FRAME_MANAGED == 0);
     addresses.map(|address| address.wrapping_sub(1))
 }
 
@@ -359,7 +365,17 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
     let exe = resolve::absolute(&image.exe, &image.cwd);
     let exe = exe.to_string_lossy();
     let origins: Vec<Origin> = frames.iter().map(|f| user::origin(f, &exe)).collect();
+    if frames.iter().any(|frame| managed::runtime_of(frame).is_some()) {
+        // By which functions an interpreter comes from one line to the next is its own affair, and
+        // another build's is another.
+        for ((frame, key), origin) in frames.iter().zip(&mut keys).zip(&origins) {
+            if *origin <= Origin::Runtime && managed::runtime_of(frame).is_none() {
+                key.text.clear();
+            }
+        }
+    }
     let first = user::first_own(&origins);
+    let is_blind = user::is_blind(&frames, &origins);
     let own_rank = origins.get(first).copied().unwrap_or(Origin::Unknown);
     // Code without a module has addresses that no other run has.
     let text = |key: &FrameKey| key.text.clone();
@@ -383,6 +399,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         id_stable,
         acquiring: acquiring.map(text).unwrap_or_default(),
         own,
+        is_blind,
         site: Site { user: first, frames },
     }
 }

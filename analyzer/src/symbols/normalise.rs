@@ -37,6 +37,26 @@ pub fn function(name: &str) -> String {
     fold(name)
 }
 
+/// A Java method without what differs from run to run: `Main$$Lambda$14/0x0000000800c03000.run` and
+/// `Main$$Lambda/0x….run` are `Main$$Lambda.run`, `lambda$serve$3` is `lambda$serve`, hidden and generated
+/// classes lose their numbers (`$Proxy12`, `GeneratedMethodAccessor7`).
+pub fn java_function(name: &str) -> String {
+    let mut out = String::with_capacity(name.len());
+    for (i, part) in name.split('.').enumerate() {
+        let part = part.split('/').next().unwrap_or(part);
+        if i > 0 {
+            out.push('.');
+        }
+        let generated = ["$$Lambda", "lambda$", "$Proxy", "GeneratedMethodAccessor", "Accessor"];
+        if generated.iter().any(|mark| part.contains(mark)) {
+            out.push_str(part.trim_end_matches(|c: char| c.is_ascii_digit()).trim_end_matches('$'));
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
 /// `foo.isra.0.cold`, `foo(int) [clone .part.3]`, `open@@GLIBC_2.2.5`, `foo.1234` → `foo`.
 fn without_clone_suffixes(name: &str) -> Cow<'_, str> {
     let mut name = name;
@@ -272,6 +292,24 @@ mod tests {
     fn all_are(expected: &str, names: &[&str]) {
         for name in names {
             assert_eq!(function(name), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn java_methods_lose_what_a_run_numbers() {
+        for (name, same) in [
+            ("com.example.Main.leak", "com.example.Main.leak"),
+            ("com.example.Main$1.run", "com.example.Main$1.run"),
+            ("com.example.Main.lambda$serve$3", "com.example.Main.lambda$serve"),
+            ("com.example.Main$$Lambda$14/0x0000000800c03000.run", "com.example.Main$$Lambda.run"),
+            ("com.example.Main$$Lambda/0x0000000800c03000.run", "com.example.Main$$Lambda.run"),
+            (
+                "jdk.internal.reflect.GeneratedMethodAccessor7.invoke",
+                "jdk.internal.reflect.GeneratedMethodAccessor.invoke",
+            ),
+            ("com.sun.proxy.$Proxy12.close", "com.sun.proxy.$Proxy.close"),
+        ] {
+            assert_eq!(java_function(name), same);
         }
     }
 

@@ -36,6 +36,7 @@ fn symbols(modules: Vec<Module>, names: &[(&[u8], u64, &[&str])]) -> Symbols {
             cwd: PathBuf::from("/srv/none"),
             started_ns: 1,
             modules,
+            codes: managed::Codes::new(),
         },
     );
     for (build_id, offset, functions) in names {

@@ -5,6 +5,9 @@
 
 use std::path::Path;
 
+use resshim_format::table::Runtime;
+
+use super::managed;
 use crate::report::Frame;
 
 /// Whose code it is; later ones are nearer to whoever reads the report.
@@ -118,6 +121,9 @@ const INSTALLED: &[&str] =
 
 /// Whose code the frame is, in a process of this executable.
 pub fn origin(frame: &Frame, exe: &str) -> Origin {
+    if let Some(runtime) = managed::runtime_of(frame) {
+        return of_managed(frame, runtime);
+    }
     if frame.module.is_empty() {
         // Code that a runtime made has a name from its perf map, and is the program's.
         return match frame.function.is_empty() {
@@ -134,6 +140,56 @@ pub fn origin(frame: &Frame, exe: &str) -> Origin {
         return Origin::Standard;
     }
     of_source(&frame.file).unwrap_or(Origin::Own)
+}
+
+/// Packages of Java that are somebody else's, by the start of a class's name.
+const JAVA_PACKAGES: &[(&str, Origin)] = &[
+    ("java.", Origin::Runtime),
+    ("javax.", Origin::Runtime),
+    ("jdk.", Origin::Runtime),
+    ("sun.", Origin::Runtime),
+    ("com.sun.", Origin::Runtime),
+    ("kotlin.", Origin::Runtime),
+    ("kotlinx.", Origin::Package),
+    ("scala.", Origin::Runtime),
+    ("groovy.", Origin::Runtime),
+    ("clojure.", Origin::Runtime),
+    ("org.apache.", Origin::Package),
+    ("org.springframework.", Origin::Package),
+    ("org.eclipse.", Origin::Package),
+    ("org.hibernate.", Origin::Package),
+    ("org.slf4j.", Origin::Package),
+    ("org.junit.", Origin::Package),
+    ("org.postgresql.", Origin::Package),
+    ("com.mysql.", Origin::Package),
+    ("com.google.common.", Origin::Package),
+    ("com.google.protobuf.", Origin::Package),
+    ("com.fasterxml.", Origin::Package),
+    ("com.zaxxer.", Origin::Package),
+    ("ch.qos.logback.", Origin::Package),
+    ("io.grpc.", Origin::Package),
+    ("io.netty.", Origin::Package),
+    ("io.undertow.", Origin::Package),
+    ("io.vertx.", Origin::Package),
+    ("okhttp3.", Origin::Package),
+    ("okio.", Origin::Package),
+    ("reactor.", Origin::Package),
+];
+
+/// Of a managed frame: CPython names files, Java names classes.
+fn of_managed(frame: &Frame, runtime: Runtime) -> Origin {
+    match runtime {
+        // `<frozen importlib._bootstrap>`, `/usr/lib/python311.zip/…`; `<string>` is the program's.
+        Runtime::CPython if frame.file.starts_with("<frozen ") => Origin::Runtime,
+        Runtime::CPython if frame.file.contains("/lib/python") => {
+            of_path(&frame.file).unwrap_or(Origin::Runtime)
+        }
+        Runtime::CPython => of_path(&frame.file).unwrap_or(Origin::Own),
+        Runtime::Java => JAVA_PACKAGES
+            .iter()
+            .find(|(start, _)| frame.function.starts_with(start))
+            .map_or(Origin::Own, |(_, origin)| *origin),
+    }
 }
 
 fn module_origin(module: &str, exe: &str) -> Origin {
@@ -318,6 +374,23 @@ pub fn first_own(origins: &[Origin]) -> usize {
     origins.iter().position(|o| *o == best).unwrap_or(0)
 }
 
+/// Whether the innermost code that is somebody's is an interpreter's, and no frame tells what it ran.
+pub fn is_blind(frames: &[Frame], origins: &[Origin]) -> bool {
+    // A frame without a module has its name from a perf map.
+    let tells = |frame: &Frame| {
+        managed::runtime_of(frame).is_some()
+            || frame.module.is_empty() && !frame.function.is_empty()
+    };
+    let innermost = origins.iter().find(|origin| **origin >= Origin::Runtime);
+    innermost == Some(&Origin::Runtime) && !frames.iter().any(tells)
+}
+
+/// What the executable interprets, if it is one that runs programs of a managed language.
+pub fn interpreter_name(exe: &str) -> Option<&str> {
+    let name = file_name(exe);
+    is_interpreter(name).then_some(name)
+}
+
 fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
@@ -345,6 +418,61 @@ mod tests {
     }
 
     const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+
+    #[test]
+    fn managed_frames_are_told_by_file_and_class() {
+        let of = |module: &str, function: &str, file: &str| {
+            let frame = Frame {
+                function: function.into(),
+                file: file.into(),
+                module: module.into(),
+                ..Frame::default()
+            };
+            origin(&frame, "/usr/bin/python3.11")
+        };
+        assert_eq!(of("CPython", "fetch", "/srv/app.py"), Origin::Own);
+        assert_eq!(of("CPython", "<module>", "<string>"), Origin::Own);
+        assert_eq!(of("CPython", "_find", "<frozen importlib._bootstrap>"), Origin::Runtime);
+        assert_eq!(of("CPython", "open", "/usr/lib/python3.11/tempfile.py"), Origin::Runtime);
+        assert_eq!(
+            of("CPython", "get", "/venv/lib/python3.12/site-packages/requests/api.py"),
+            Origin::Package
+        );
+        assert_eq!(of("Java", "com.example.Main.leak", "Main.java"), Origin::Own);
+        assert_eq!(
+            of("Java", "java.io.FileInputStream.open", "FileInputStream.java"),
+            Origin::Runtime
+        );
+        assert_eq!(
+            of("Java", "io.netty.channel.Bootstrap.bind", "Bootstrap.java"),
+            Origin::Package
+        );
+    }
+
+    #[test]
+    fn a_site_through_an_interpreter_without_frames_is_blind() {
+        let frame = |module: &str, function: &str| Frame {
+            function: function.into(),
+            module: module.into(),
+            ..Frame::default()
+        };
+        let blind = |frames: &[Frame]| {
+            let origins: Vec<Origin> = frames.iter().map(|f| origin(f, "/usr/bin/perl")).collect();
+            is_blind(frames, &origins)
+        };
+        let (libc, perl) = (
+            frame("/lib/x86_64-linux-gnu/libc.so.6", "open64"),
+            frame("/usr/bin/perl", "PerlIO_openn"),
+        );
+        assert!(blind(&[libc.clone(), perl.clone()]));
+        assert!(
+            !blind(&[libc.clone(), frame("/srv/ext.so", "own"), perl.clone()]),
+            "its own code holds it"
+        );
+        assert!(!blind(&[libc.clone(), perl.clone(), frame("", "serve")]), "from a perf map");
+        assert!(!blind(&[libc.clone(), perl, frame("CPython", "serve")]));
+        assert!(!blind(&[libc]));
+    }
 
     #[test]
     fn a_c_programs_executable_is_its_own_code_wherever_it_lies() {

@@ -53,6 +53,8 @@ pub struct RegionHeader {
     pub unseen: u64,
     pub vforks: u32,
     pub facts: u32,
+    pub runtimes: u32,
+    pub managed_lost: u32,
 }
 
 impl From<header::Header> for RegionHeader {
@@ -98,6 +100,8 @@ impl From<header::Header> for RegionHeader {
             unseen: header.unseen.into_inner(),
             vforks: header.vforks.into_inner(),
             facts: header.facts.into_inner(),
+            runtimes: header.runtimes.into_inner(),
+            managed_lost: header.managed_lost.into_inner(),
         }
     }
 }

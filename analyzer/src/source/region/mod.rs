@@ -30,7 +30,8 @@ pub use self::header::{RegionHeader, Strings};
 pub use self::image::{Image, LARGEST_STATE};
 pub use self::mapping::{Drain, Drainer};
 use super::rows::{
-    Annotated, Child, Failure, Fd, HeapBlock, KindName, Mapping, Module, Plain, Site, Stack, Thread,
+    Annotated, Child, Code, Failure, Fd, HeapBlock, KindName, Mapping, Module, Plain, Site, Stack,
+    Thread,
 };
 use crate::error::{Error, Result};
 
@@ -280,6 +281,11 @@ impl Region {
         self.rows(TableType::Failures)
     }
 
+    /// Functions of managed languages.
+    pub fn codes(&self) -> impl Iterator<Item = Code> + '_ {
+        self.rows(TableType::Codes)
+    }
+
     /// Names that the program gave to kinds, by kind number.
     pub fn kind_names(&self) -> impl Iterator<Item = (u32, String)> + '_ {
         self.rows(TableType::Kinds)
@@ -357,7 +363,7 @@ fn directory(image: &Image, file_bytes: u64, anomalies: &mut Anomalies) -> Vec<T
 }
 
 fn is_known(kind: u32) -> bool {
-    (TableType::Sites as u32..=TableType::Failures as u32).contains(&kind)
+    (TableType::Sites as u32..=TableType::Codes as u32).contains(&kind)
 }
 
 fn not_a_region(path: &Path, why: &str) -> Error {

@@ -1,0 +1,42 @@
+//! What an image says of the managed languages in it: whose frames are not in its stacks, and why.
+
+use resshim_format::header::{
+    RUNTIME_FRAMES, RUNTIME_NO_AGENT, RUNTIME_UNKNOWN_BUILD, RUNTIME_UNKNOWN_VERSION,
+};
+use resshim_format::table::Runtime;
+
+use crate::source::region::RegionHeader;
+use crate::symbols::managed::module_name;
+use crate::symbols::user::interpreter_name;
+
+/// Interpreters whose frames have their names from a perf map.
+const PERF_MAPS: &[&str] = &["node", "nodejs", "deno", "bun", "dotnet", "pypy"];
+
+/// Sentences for `not_visible`.
+pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let mut reads_frames = false;
+    for runtime in [Runtime::CPython, Runtime::Java] {
+        let bits = (header.runtimes >> (8 * (runtime as u32 - 1))) as u8;
+        reads_frames |= bits & RUNTIME_FRAMES != 0;
+        let name = module_name(runtime);
+        let why = [
+            (RUNTIME_UNKNOWN_VERSION, "its version is not one whose frames can be read"),
+            (RUNTIME_UNKNOWN_BUILD, "it is built in a way whose frames cannot be read"),
+            (RUNTIME_NO_AGENT, "its agent is not loaded (`resshim run` does so)"),
+        ];
+        let why = why.iter().filter(|(bit, _)| bits & bit != 0 && bits & RUNTIME_FRAMES == 0);
+        sentences.extend(why.map(|(_, why)| format!("frames of {name}: {why}")));
+    }
+    if header.managed_lost > 0 {
+        sentences.push(format!("frames: {} stacks are not whole", header.managed_lost));
+    }
+    if let Some(name) = interpreter_name(exe)
+        && sentences.is_empty()
+        && !reads_frames
+        && !PERF_MAPS.iter().any(|known| name.starts_with(known))
+    {
+        sentences.push(format!("frames: functions of the program that {name} runs are not known"));
+    }
+    sentences
+}
