@@ -1,6 +1,6 @@
 //! The system calls that the shim makes for itself: never through libc, whose functions are hooked
-//! and set errno. This file is the whole list (a test holds it against strace):
-//! `openat mkdirat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
+//! and set errno. This file is the whole list (a test, `system_calls`, holds it against strace):
+//! `openat mkdirat fstat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
 //! flock unlinkat fstatfs fallocate prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
 #![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
 

@@ -21,4 +21,5 @@ mod run;
 mod scribble;
 mod symbols;
 mod symbols_of_so;
+mod system_calls;
 mod unwind;
