@@ -74,8 +74,8 @@ pub struct Header {
     pub pid: u32,
     /// Its parent when the region was made.
     pub parent_pid: u32,
-    /// Which image of this process: 1, 2, …
-    pub image: u32,
+    /// Reserved: readers number the images of a process in the order in which they began.
+    pub reserved: u32,
     /// Start of the process in clock ticks since boot (`/proc/PID/stat`, field 22): with `pid` it names a process.
     pub start_ticks: u64,
     /// Time stamp counter when the image began.
@@ -84,9 +84,11 @@ pub struct Header {
     pub start_monotonic_ns: u64,
     /// `CLOCK_REALTIME` at `start_tsc`, nanoseconds since 1970.
     pub start_realtime_ns: u64,
-    /// Ticks of the counter a second, as measured by the shim; 0 = not known, 1 000 000 000 with `clock` = 1.
+    /// Ticks of the counter a second; 0 = not known, as every shim so far says: readers fit it to the
+    /// pairs of counter and time. 1 000 000 000 with `clock` = 1.
     pub tsc_hz: u64,
-    /// 0 = the records' time is the processor's counter, 1 = `CLOCK_MONOTONIC` nanoseconds.
+    /// 0 = the records' time is the processor's counter, 1 = `CLOCK_MONOTONIC` nanoseconds (as
+    /// no shim writes so far).
     pub clock: u32,
     /// Reserved bytes of the file.
     pub reserve_bytes: u32,
@@ -139,7 +141,7 @@ pub struct Header {
     pub nested: AtomicU32,
     /// Time spent in slow paths of the shim, counter ticks.
     pub own_ticks: AtomicU64,
-    /// Heap allocations seen (counted at each sample, by the bytes that passed).
+    /// Bytes of heap allocations that passed, counted at each sample. Not written yet.
     pub heap_bytes_seen: AtomicU64,
     /// Events dropped in a vfork child or before the region could be made.
     pub unseen: AtomicU64,

@@ -94,11 +94,13 @@ ops! {
     3 Text "text" Meta Mark;
     /// A failed call: `[op:16 errno:16 count:32][handle][args]`; `count` is how often this (site, op, errno) has failed so far.
     4 Failed "failed" Meta Mark;
-    /// What could not be recorded since the last such record: `[acquisitions][releases]`.
+    /// What could not be recorded since the last such record: `[acquisitions][releases]`. Not written
+    /// yet: the header's counters tell it.
     5 Lost "lost" Meta Mark;
-    /// The shim stepped a kind's tracking level: `[kind:8 level:8 reason:16][value]`.
+    /// The shim stepped a kind's tracking level: `[kind:8 level:8 reason:16][value]`. Not written
+    /// yet.
     6 Step "step" Meta Mark;
-    /// A module was registered: `[row of the module table]`.
+    /// A module was registered: `[row of the module table]`. Not written yet: a stack's epoch says which were there.
     7 Module "module" Meta Mark;
 
     // Descriptors: 32-127.
@@ -144,7 +146,8 @@ ops! {
     65 Closedir "closedir" Fd Release;
     /// Was open when the image began (census).
     66 Inherited "inherited" Fd Acquire;
-    /// Not seen being opened; found by comparison with `/proc`.
+    /// Not seen being opened; found by comparison with `/proc`. Not written yet: what a comparison finds
+    /// stands in the manifest of the trace.
     67 Reconciled "reconciled" Fd Acquire;
     68 PidfdOpen "pidfd_open" Fd Acquire;
     70 IoUringSetup "io_uring_setup" Fd Acquire;

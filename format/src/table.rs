@@ -50,8 +50,8 @@ pub struct SiteRow {
     pub stack: AtomicU32,
     /// Kind number.
     pub kind: AtomicU32,
-    /// Next site of the same stack (another kind), 0 = none.
-    pub next: AtomicU32,
+    /// Not used yet.
+    pub reserved0: AtomicU32,
     /// Operation of the first acquisition.
     pub op: AtomicU32,
     /// Acquired so far (heap: estimated from samples, in blocks).
@@ -62,8 +62,8 @@ pub struct SiteRow {
     pub acquired_bytes: AtomicU64,
     /// Bytes released so far.
     pub released_bytes: AtomicU64,
-    /// Failed acquisitions.
-    pub failed: AtomicU64,
+    /// Not used yet: failed calls are [`FailureRow`]s.
+    pub reserved1: AtomicU64,
     /// Highest live count.
     pub peak: AtomicU64,
     /// Counter at the first acquisition: start of bucket 0.
@@ -81,7 +81,7 @@ pub struct SiteRow {
     /// Sum of the squares of the samples' weights in units of 1/256 (heap), for the standard error.
     pub weight_squares: AtomicU64,
     /// Not used yet.
-    pub reserved: [AtomicU64; 2],
+    pub reserved2: [AtomicU64; 2],
     /// Acquired and released in each bucket: low half acquired, high half released.
     pub flow: [AtomicU64; BUCKETS],
     /// Live at the last event of each bucket (heap, mappings: KiB).
@@ -137,7 +137,7 @@ pub struct FdRow {
     pub args: AtomicU64,
     /// Counter at the acquisition.
     pub acquired: AtomicU64,
-    /// Counter at the last use that was sampled, 0 = none.
+    /// Counter at the last use that was sampled, 0 = none. No use is sampled yet.
     pub last_use: AtomicU64,
     /// Site row of the acquisition.
     pub site: AtomicU32,
@@ -175,7 +175,7 @@ pub struct ThreadRow {
     pub start: AtomicU64,
     /// Its argument.
     pub argument: AtomicU64,
-    /// Operation it is blocked in (number), 0 = none.
+    /// Operation it is blocked in (number), 0 = none. This and the next two are not written yet.
     pub blocked_op: AtomicU32,
     /// Thread that created it.
     pub creator: AtomicU32,
@@ -183,7 +183,7 @@ pub struct ThreadRow {
     pub blocked_on: AtomicU64,
     /// Counter when it began to block.
     pub blocked_since: AtomicU64,
-    /// Kernel name, NUL-padded.
+    /// Kernel name, NUL-padded. Not written yet.
     pub name: [AtomicU64; 2],
     /// Not used yet.
     pub reserved: [AtomicU64; 4],
@@ -291,7 +291,7 @@ pub struct ModuleRow {
     pub build_id_bytes: AtomicU32,
     /// Build id.
     pub build_id: [AtomicU64; 3],
-    /// Inode of the file, 0 = not known.
+    /// Inode of the file, 0 = not known. Not written yet.
     pub inode: AtomicU64,
     /// Path, NUL-padded, cut at the right; empty = the executable.
     pub path: [AtomicU64; 24],
@@ -373,8 +373,8 @@ pub struct StackHead {
     /// Frames in the low 16 bits (0 = not complete); bit 16 = frames were left out between the inner
     /// three quarters and the outer quarter, bit 17 = cut short, bit 18 = ends in code without unwind data.
     pub frames: AtomicU32,
-    /// First site row of this stack, 0 = none.
-    pub site: AtomicU32,
+    /// Not used yet.
+    pub reserved: AtomicU32,
     /// Hash of the frames that are part of the key.
     pub hash: AtomicU32,
     /// Epoch of `dlclose` when it was taken.

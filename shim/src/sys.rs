@@ -250,8 +250,7 @@ pub fn euid() -> u32 {
 /// The processor's time stamp counter.
 #[inline(always)]
 pub fn counter() -> u64 {
-    // SAFETY: every x86_64 processor has it; a process that forbade it (PR_SET_TSC) gets no events:
-    // see `start`.
+    // SAFETY: every x86_64 processor has it.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 

@@ -66,14 +66,8 @@ fn taken(program: &Path) -> (Image, Stack) {
         modules: Vec::new(),
         codes: Default::default(),
     };
-    let mut stack = Stack {
-        frames: Vec::new(),
-        folded: false,
-        cut: false,
-        no_unwind_data: false,
-        epoch: 0,
-        site: 0,
-    };
+    let mut stack =
+        Stack { frames: Vec::new(), folded: false, cut: false, no_unwind_data: false, epoch: 0 };
     let number = |text: &str| u64::from_str_radix(text, 16).expect("a number");
     for line in run(&mut Command::new(program)).lines() {
         let words: Vec<&str> = line.split(' ').collect();

@@ -191,7 +191,7 @@ fn images(trace: &Trace, options: &Options) -> Vec<Image> {
     images
 }
 
-/// Numbers the images of each process where the shim did not.
+/// Numbers the images of each process: none knows how many were before it.
 fn number(images: &mut [Image]) {
     let mut order: Vec<usize> = (0..images.len()).collect();
     order.sort_by_key(|index| images[*index].clock.start_ns);
@@ -199,7 +199,7 @@ fn number(images: &mut [Image]) {
     for index in order {
         let image = &mut images[index];
         let count = counts.entry((image.pid, image.start_ticks)).or_default();
-        *count = (*count + 1).max(image.image);
+        *count += 1;
         image.image = *count;
     }
 }

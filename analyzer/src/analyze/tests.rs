@@ -329,3 +329,17 @@ fn what_is_no_trace_is_one_error_of_bad_input() {
         assert_eq!(error.exit_code(), crate::error::EXIT_BAD_INPUT, "{path}: {error}");
     }
 }
+
+#[test]
+fn images_of_a_process_are_numbered_in_the_order_in_which_they_began() {
+    let image = |pid, start_ticks, start_ns| Image {
+        pid,
+        start_ticks,
+        clock: ClockFacts { start_ns, ..ClockFacts::default() },
+        ..Image::default()
+    };
+    // The last has the pid of the first, used again.
+    let mut images = [image(7, 1, 30), image(7, 1, 10), image(8, 1, 20), image(7, 2, 90)];
+    number(&mut images);
+    assert_eq!(images.map(|image| image.image), [2, 1, 1, 1]);
+}

@@ -25,7 +25,7 @@ pub struct Image {
     pub pid: u32,
     /// Its parent.
     pub parent_pid: u32,
-    /// Which image of the process.
+    /// Which image of the process: 1, 2, … in the order in which they began.
     pub image: u32,
     /// Start of the process in clock ticks since boot.
     pub start_ticks: u64,
@@ -142,7 +142,8 @@ impl Image {
             parent_fork: header.parent_fork,
             pid: header.pid,
             parent_pid: header.parent_pid,
-            image: header.image,
+            // No image knows how many were before it: they are numbered when all are known.
+            image: 0,
             start_ticks: header.start_ticks,
             started_realtime_ns: header.start_realtime_ns,
             clock: clock_facts(region),

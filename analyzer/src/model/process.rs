@@ -70,13 +70,9 @@ pub fn lives(images: &[Image], clock: &Clock) -> Vec<Life> {
     for (index, image) in images.iter().enumerate() {
         chains.entry((image.pid, image.start_ticks)).or_default().push(index as u32);
     }
-    let started = |index: u32| {
-        let facts = &images[index as usize].clock;
-        (facts.start_ns, images[index as usize].image)
-    };
     let mut next = vec![None; images.len()];
     for chain in chains.values_mut() {
-        chain.sort_unstable_by_key(|index| started(*index));
+        chain.sort_by_key(|index| images[*index as usize].clock.start_ns);
         for pair in chain.windows(2) {
             next[pair[0] as usize] = Some(pair[1]);
         }

@@ -20,8 +20,6 @@ pub struct Site {
     pub stack: u32,
     /// Kind number.
     pub kind: u32,
-    /// Next site of the same stack, 0 = none.
-    pub next: u32,
     /// Operation of the first acquisition.
     pub op: Option<Op>,
     /// Acquired so far.
@@ -32,8 +30,6 @@ pub struct Site {
     pub acquired_bytes: u64,
     /// Bytes released.
     pub released_bytes: u64,
-    /// Failed acquisitions.
-    pub failed: u64,
     /// Highest live count.
     pub peak: u64,
     /// First acquisition, start of bucket 0.
@@ -258,8 +254,6 @@ pub struct Stack {
     pub no_unwind_data: bool,
     /// Epoch of `dlclose` when it was taken.
     pub epoch: u32,
-    /// First site row of it, 0 = none.
-    pub site: u32,
 }
 
 fn op(number: u32) -> Option<Op> {
@@ -290,9 +284,9 @@ impl Plain for Site {
     fn plain(index: u32, row: table::SiteRow) -> Option<Site> {
         let stack = row.stack.into_inner();
         let kind = row.kind.into_inner();
-        let counts = [&row.acquired, &row.released, &row.failed];
         // A row without a count lost the race for its site to another thread's: the other one counts.
-        let is_empty = counts.iter().all(|count| count.load(Ordering::Relaxed) == 0);
+        let is_empty =
+            [&row.acquired, &row.released].iter().all(|n| n.load(Ordering::Relaxed) == 0);
         if index == 0 || kind == 0 || is_empty {
             return None;
         }
@@ -304,13 +298,11 @@ impl Plain for Site {
             row: index,
             stack,
             kind,
-            next: row.next.into_inner(),
             op: op(row.op.into_inner()),
             acquired: row.acquired.into_inner(),
             released: row.released.into_inner(),
             acquired_bytes: row.acquired_bytes.into_inner(),
             released_bytes: row.released_bytes.into_inner(),
-            failed: row.failed.into_inner(),
             peak: row.peak.into_inner(),
             first: row.first_tsc.into_inner(),
             last: row.last_tsc.into_inner(),

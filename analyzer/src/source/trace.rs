@@ -116,7 +116,7 @@ impl Trace {
         let mut regions: Vec<TraceRegion> = regions.into_values().collect();
         regions.sort_by_key(|region| {
             let header = &region.state.header;
-            (header.start_monotonic_ns, header.image, header.region_id)
+            (header.start_monotonic_ns, header.region_id)
         });
         trace.regions = regions;
         let mut facts: Vec<ClockFacts> = trace.regions.iter().map(clock_facts).collect();

@@ -124,8 +124,7 @@ mod tests {
     ) -> Vec<String> {
         let mut frames = vec![0x1000; native.len()];
         frames.extend(words.iter().map(|(row, entry)| managed(*row, row * 10, *entry)));
-        let stack =
-            Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch: 0, site: 0 };
+        let stack = Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch: 0 };
         let code = |row: u32| Code {
             row,
             runtime: Some(runtime),

@@ -268,7 +268,7 @@ impl Symbols {
 
 fn stack_of(address: u64, epoch: u32) -> Stack {
     let frames = vec![address];
-    Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch, site: 0 }
+    Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch }
 }
 
 /// Addresses inside the calls that a stack's return addresses come back from: those of native frames.

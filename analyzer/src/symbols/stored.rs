@@ -18,7 +18,7 @@ use super::resolve::Name;
 const VERSION: u32 = 1;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 256 << 20;
-/// Beyond this many places, what a session did not use is not written again.
+/// Beyond this many places, modules that this report did not ask for are not written again.
 const MANY_PLACES: usize = 200_000;
 /// The file's name.
 pub const FILE: &str = "names";
@@ -56,7 +56,8 @@ pub struct ModuleNames {
     pub path: String,
     /// By offset of the call.
     pub places: HashMap<u64, Vec<Name>>,
-    /// Whether this session asked for it.
+    /// Some site of the report that is being made lies in it. Where there are too many places, only
+    /// such modules are kept.
     pub used: bool,
 }
 

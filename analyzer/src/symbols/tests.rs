@@ -22,7 +22,7 @@ fn module(path: &str, start: u64, epoch: u32, build_id: &[u8]) -> Module {
 
 fn stack(frames: &[u64], epoch: u32) -> Stack {
     let frames = frames.to_vec();
-    Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch, site: 0 }
+    Stack { frames, folded: false, cut: false, no_unwind_data: false, epoch }
 }
 
 /// Symbols of one image, with names for some offsets of modules, by build id.

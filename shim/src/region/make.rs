@@ -259,7 +259,6 @@ impl Region {
                 parent_fork = identity.parent_fork(pid);
                 pid = pid;
                 parent_pid = sys::parent_pid();
-                image = 1;
                 start_ticks = ticks;
                 start_tsc = began.0;
                 start_monotonic_ns = began.1;

@@ -72,7 +72,6 @@ impl Fixture {
         header.header_bytes = size_of::<Header>() as u32;
         header.region_id = id;
         header.pid = pid;
-        header.image = 1;
         header.start_ticks = 77;
         header.tsc_hz = 1_000_000_000;
         header.chunks_offset = CHUNKS_OFFSET as u32;

@@ -318,7 +318,6 @@ impl Region {
             cut: word & STACK_CUT != 0,
             no_unwind_data: word & STACK_NO_UNWIND_DATA != 0,
             epoch: head.epoch.into_inner(),
-            site: head.site.into_inner(),
         })
     }
 }
