@@ -88,6 +88,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// Store all arguments.
     pub all_arguments: bool,
+    /// Frames of generated code that belong to a stack, 0 = by what runs here.
+    pub jit_frames: usize,
     /// Remarks for the report, one a line.
     pub remarks: Text<REMARK_BYTES>,
 }
@@ -105,6 +107,7 @@ impl Config {
         ring_bytes: 0,
         max_bytes: 0,
         all_arguments: false,
+        jit_frames: 0,
         remarks: Text::EMPTY,
     };
 
@@ -130,6 +133,10 @@ impl Config {
             b"MAX_BYTES" => parse_bytes(value).is_some_and(|bytes| {
                 self.max_bytes = bytes.max(1);
                 bytes > 0
+            }),
+            b"JIT_FRAMES" => parse_decimal(value).is_some_and(|frames| {
+                self.jit_frames = (frames as usize).clamp(1, 128);
+                (1..=128).contains(&frames)
             }),
             b"ARGS" => match value {
                 b"1" => {

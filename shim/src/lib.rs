@@ -3,6 +3,7 @@ mod api;
 mod caller;
 mod config;
 mod emit;
+mod generated;
 mod headroom;
 mod hooks;
 mod index;

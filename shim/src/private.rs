@@ -110,8 +110,8 @@ pub struct Private {
     pub heap_all: AtomicU32,
     /// How many live samples share a filter bit.
     pub heap_counts: [AtomicU32; 512 * 64],
-    /// Start routine (0 = nobody is on the way) and argument of threads that were made, by row.
-    pub starts: [[AtomicUsize; 2]; rows::THREADS],
+    /// Start routine (0 = nobody is on the way), argument and asked stack size of threads that were made, by row.
+    pub starts: [[AtomicUsize; 3]; rows::THREADS],
     /// Kinds that the program named: hash of the name.
     pub kind_hashes: [AtomicU64; 128],
 }
@@ -155,7 +155,7 @@ pub static PRIVATE: Private = Private {
     heap_filter: [const { AtomicU64::new(0) }; 512],
     heap_all: AtomicU32::new(0),
     heap_counts: [const { AtomicU32::new(0) }; 512 * 64],
-    starts: [const { [const { AtomicUsize::new(0) }; 2] }; rows::THREADS],
+    starts: [const { [const { AtomicUsize::new(0) }; 3] }; rows::THREADS],
     kind_hashes: [const { AtomicU64::new(0) }; 128],
     start_ticks: AtomicU64::new(0),
     pid: AtomicU32::new(0),

@@ -112,6 +112,7 @@ fn start() -> bool {
     IMAGE_REGION.store(id, Ordering::Relaxed);
     register_exit();
     crate::hooks::thread::prepare();
+    crate::stack::set_generated_frames(crate::generated::frames(config.jit_frames));
     STATE.store(STARTED, Ordering::Release);
     append_index(IndexEvent::Begin, id, 0);
     true
@@ -129,6 +130,12 @@ unsafe fn read_start_stack(config: &mut Config) -> u64 {
             return 0;
         }
         ARGUMENTS.store(stack as usize, Ordering::Relaxed);
+        for index in 1..=*stack {
+            let argument = *stack.add(index) as *const c_char;
+            if index > 1 && !argument.is_null() {
+                crate::generated::note(CStr::from_ptr(argument).to_bytes());
+            }
+        }
         let mut at = stack.add(1 + *stack + 1);
         let mut file: *const c_char = core::ptr::null();
         let first = at;
@@ -153,6 +160,10 @@ unsafe fn read_start_stack(config: &mut Config) -> u64 {
                 CStr::from_ptr(text).to_bytes().strip_prefix(b"XDG_RUNTIME_DIR=")
             {
                 PRIVATE_DIRECTORY.store(value.as_ptr() as *mut c_char, Ordering::Relaxed);
+            } else if let Some(value) =
+                CStr::from_ptr(text).to_bytes().strip_prefix(b"NODE_OPTIONS=")
+            {
+                crate::generated::note(value);
             }
             at = at.add(1);
         }

@@ -43,6 +43,8 @@ pub struct Tls {
     pub making_thread: u32,
     /// Calls of `realloc` by this thread: `reallocarray` may come to it, or not.
     pub reallocs: u32,
+    /// Lowest address of this thread's stack that is mapped for certain, 0 = not known.
+    pub stack_low: usize,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
     pub left: u32,
 }
@@ -76,4 +78,31 @@ pub fn block() -> *mut Tls {
         );
     }
     block
+}
+
+/// Lowest address and end of what is known of this thread's stack: glibc puts the thread's descriptor at
+/// the upper end.
+#[inline(always)]
+pub fn stack_bounds() -> Option<(usize, usize)> {
+    let own = block();
+    let thread: usize;
+    // SAFETY: this thread's own block; the first word of the thread control block is its own address.
+    let low = unsafe {
+        core::arch::asm!("mov {}, fs:[0]", out(reg) thread, options(nostack, readonly, preserves_flags));
+        (*own).stack_low
+    };
+    (low != 0 && low < thread).then_some((low, thread))
+}
+
+/// Takes the size that this thread's stack was asked to have. What glibc keeps at the upper end (the
+/// descriptor, static TLS of every library) counts in it: so much of the lower end is left out.
+pub fn set_stack_bytes(bytes: usize) {
+    const SMALLEST: usize = 256 << 10;
+    if bytes < SMALLEST {
+        return;
+    }
+    let known = bytes - (bytes / 4).max(SMALLEST / 2);
+    let own = block();
+    // SAFETY: this thread's own block.
+    unsafe { (*own).stack_low = (own as usize).saturating_sub(known) };
 }

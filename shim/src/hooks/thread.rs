@@ -3,7 +3,7 @@
 
 use crate::emit::{self, Inside};
 use crate::stack::here;
-use crate::state::threads;
+use crate::state::threads::{self, Runs};
 use crate::table::hooks;
 use crate::{real as originals, tls};
 use core::ffi::{c_int, c_uint, c_void};
@@ -73,7 +73,10 @@ pub unsafe extern "C-unwind" fn pthread_create(
     let at = here();
     // SAFETY: the real function with its own prototype.
     let create: Create = unsafe { core::mem::transmute(real::pthread_create.get()) };
-    let Some(handle) = claim(at, start as usize, argument as usize) else {
+    // SAFETY: attributes that the caller gives to the real function as well.
+    let stack_bytes = unsafe { stack_bytes(attributes) };
+    let runs = Runs { start: start as usize, argument: argument as usize, stack_bytes };
+    let Some(handle) = claim(at, runs) else {
         // SAFETY: as the caller asked.
         return unsafe { create(thread, attributes, start, argument) };
     };
@@ -105,7 +108,8 @@ pub unsafe extern "C-unwind" fn thrd_create(
     let at = here();
     // SAFETY: the real function with its own prototype.
     let create: Create = unsafe { core::mem::transmute(real::thrd_create.get()) };
-    let Some(handle) = claim(at, start as usize, argument as usize) else {
+    let runs = Runs { start: start as usize, argument: argument as usize, stack_bytes: 0 };
+    let Some(handle) = claim(at, runs) else {
         // SAFETY: as the caller asked.
         return unsafe { create(thread, start, argument) };
     };
@@ -122,9 +126,9 @@ pub unsafe extern "C-unwind" fn thrd_create(
     error
 }
 
-fn claim(at: crate::stack::Registers, start: usize, argument: usize) -> Option<ThreadHandle> {
+fn claim(at: crate::stack::Registers, runs: Runs) -> Option<ThreadHandle> {
     let inside = emit::enter(at)?;
-    let handle = threads::claim(&inside, start, argument);
+    let handle = threads::claim(&inside, runs);
     inside.leave();
     handle
 }
@@ -146,6 +150,24 @@ unsafe fn created(
     }
 }
 
+type StackBytes = unsafe extern "C" fn(*const pthread_attr_t, *mut usize) -> c_int;
+static STACK_BYTES: AtomicUsize = AtomicUsize::new(0);
+
+/// The size that these attributes ask for, 0 = not known.
+///
+/// # Safety
+/// They are attributes, or null.
+unsafe fn stack_bytes(attributes: *const pthread_attr_t) -> usize {
+    let get = STACK_BYTES.load(Ordering::Relaxed);
+    if attributes.is_null() || get == 0 {
+        return 0;
+    }
+    let mut bytes = 0;
+    // SAFETY: glibc's prototype; it reads a field of the attributes.
+    let error = unsafe { core::mem::transmute::<usize, StackBytes>(get)(attributes, &mut bytes) };
+    if error == 0 { bytes } else { 0 }
+}
+
 /// Whether a thread with these attributes is made detached.
 unsafe fn is_detached(attributes: *const pthread_attr_t) -> bool {
     if attributes.is_null() {
@@ -164,21 +186,22 @@ unsafe fn is_detached(attributes: *const pthread_attr_t) -> bool {
 }
 
 unsafe extern "C-unwind" fn trampoline(token: *mut c_void) -> *mut c_void {
-    let (start, argument) = begin(token);
+    let Runs { start, argument, .. } = begin(token);
     // SAFETY: stored by `pthread_create` from its caller's arguments.
     unsafe { core::mem::transmute::<usize, Start>(start)(argument as *mut c_void) }
 }
 
 unsafe extern "C-unwind" fn trampoline_c11(token: *mut c_void) -> c_int {
-    let (start, argument) = begin(token);
+    let Runs { start, argument, .. } = begin(token);
     // SAFETY: stored by `thrd_create` from its caller's arguments.
     unsafe { core::mem::transmute::<usize, StartC11>(start)(argument as *mut c_void) }
 }
 
 /// First thing in a new thread: what it runs; its row learns of it.
-fn begin(token: *mut c_void) -> (usize, usize) {
+fn begin(token: *mut c_void) -> Runs {
     let handle = ThreadHandle::unpack(token as u64);
-    let start = threads::start_of(handle);
+    let runs = threads::start_of(handle);
+    tls::set_stack_bytes(runs.stack_bytes);
     if let Some(inside) = emit::enter(here()) {
         // SAFETY: pthread_self always succeeds.
         threads::started(&inside, handle, unsafe { libc::pthread_self() });
@@ -191,7 +214,7 @@ fn begin(token: *mut c_void) -> (usize, usize) {
         inside.leave();
         arm(1);
     }
-    start
+    runs
 }
 
 static KEY: AtomicU32 = AtomicU32::new(u32::MAX);
@@ -203,6 +226,7 @@ type SetSpecific = unsafe extern "C" fn(c_uint, *const c_void) -> c_int;
 /// Once at start: the key whose destructor tells that a thread ends. Looked up by name: where the C
 /// library has no threads in it (before 2.34) and none is loaded, there is none.
 pub fn prepare() {
+    STACK_BYTES.store(originals::find(c"pthread_attr_getstacksize") as usize, Ordering::Relaxed);
     let create = originals::find(c"pthread_key_create");
     let set = originals::find(c"pthread_setspecific");
     if create.is_null() || set.is_null() {

@@ -94,12 +94,15 @@ struct Shared {
     own_bytes: AtomicUsize,
     /// End of the first thread's stack, 0 = not known.
     first_stack_end: AtomicUsize,
+    /// Frames in code that is no module's which belong to a stack.
+    generated_frames: AtomicUsize,
 }
 static SHARED: Shared = Shared {
     epoch: AtomicU32::new(0),
     own_start: AtomicUsize::new(0),
     own_bytes: AtomicUsize::new(0),
     first_stack_end: AtomicUsize::new(0),
+    generated_frames: AtomicUsize::new(1),
 };
 
 /// How many times a library may have gone so far. Addresses mean something only within an epoch.
@@ -142,4 +145,10 @@ pub fn module_of(address: usize) -> Option<ModuleInfo<'static>> {
 /// `__libc_stack_end`: bounds the walk on the first thread's stack.
 pub fn set_first_stack_end(end: usize) {
     SHARED.first_stack_end.store(end, Ordering::Relaxed);
+}
+
+/// How many frames in code that is no module's belong to a stack; without it one, since what follows it
+/// may be junk.
+pub fn set_generated_frames(frames: usize) {
+    SHARED.generated_frames.store(frames, Ordering::Relaxed);
 }

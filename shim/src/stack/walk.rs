@@ -160,7 +160,7 @@ pub fn capture(
         if matches!(rule, Rule::Unknown) {
             // What follows a frame of generated code may be junk, and must not make new sites.
             unknown += 1;
-            if unknown == 2 {
+            if unknown > SHARED.generated_frames.load(Ordering::Relaxed) {
                 break STACK_NO_UNWIND_DATA;
             }
         }

@@ -6,6 +6,7 @@ use crate::managed;
 use crate::private::PRIVATE;
 use crate::region::Region;
 use crate::stack::{self, Registers, Stack};
+use crate::tls;
 use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::record::STACK_LIMIT;
 use resshim_format::table::{STACK_FOLDED, STACK_UNIT, StackHead};
@@ -17,7 +18,7 @@ const HEAD_WORDS: usize = STACK_UNIT / 8;
 #[inline(never)]
 pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
     let mut taken = Stack::empty();
-    stack::capture(at, depth, None, &mut taken);
+    stack::capture(at, depth, tls::stack_bounds(), &mut taken);
     if managed::is_active() {
         return id_with_managed(region, &mut taken, depth);
     }

@@ -15,8 +15,20 @@ use resshim_format::op::{Kind, Op};
 use resshim_format::record::ThreadHandle;
 use resshim_format::table::{RowState, ThreadRow, generation};
 
+/// What a new thread runs, and on what.
+#[derive(Clone, Copy, Default)]
+pub struct Runs {
+    /// Address of the start routine.
+    pub start: usize,
+    /// Its argument.
+    pub argument: usize,
+    /// Size that its stack was asked to have, 0 = not known.
+    pub stack_bytes: usize,
+}
+
 /// A row for a thread that is about to be made; `None`: the call goes through untouched.
-pub fn claim(inside: &Inside, start: usize, argument: usize) -> Option<ThreadHandle> {
+pub fn claim(inside: &Inside, runs: Runs) -> Option<ThreadHandle> {
+    let Runs { start, argument, stack_bytes } = runs;
     if inside.level(Kind::Thread) == Level::Off {
         return None;
     }
@@ -28,13 +40,14 @@ pub fn claim(inside: &Inside, start: usize, argument: usize) -> Option<ThreadHan
         region.note_used::<ThreadRow>(0, true);
         return None;
     };
-    let [start_word, argument_word] = PRIVATE.starts.get(index as usize)?;
+    let [start_word, argument_word, bytes_word] = PRIVATE.starts.get(index as usize)?;
     if start_word.load(Ordering::Acquire) != 0 {
         // Somebody has scribbled on the row, so that it was taken for free while its thread was still
         // on its way: what that one runs must not be overwritten. The row is not used again.
         return None;
     }
     argument_word.store(argument, Ordering::Relaxed);
+    bytes_word.store(stack_bytes, Ordering::Relaxed);
     start_word.store(start, Ordering::Release);
     let stack = inside.stack(start::settings().stack_depth);
     let site = sites::find(region, stack, Kind::Thread as u32, Op::PthreadCreate, inside.now);
@@ -90,11 +103,12 @@ fn publish(row: &ThreadRow, handle: ThreadHandle, pthread: u64) {
 }
 
 /// What the thread of a row runs; called once, by the thread itself.
-pub fn start_of(handle: ThreadHandle) -> (usize, usize) {
-    PRIVATE.starts.get(handle.number as usize).map_or((0, 0), |[start, argument]| {
-        let argument = argument.load(Ordering::Relaxed);
-        (start.swap(0, Ordering::AcqRel), argument)
-    })
+pub fn start_of(handle: ThreadHandle) -> Runs {
+    let Some([start, argument, bytes]) = PRIVATE.starts.get(handle.number as usize) else {
+        return Runs::default();
+    };
+    let (argument, stack_bytes) = (argument.load(Ordering::Relaxed), bytes.load(Ordering::Relaxed));
+    Runs { start: start.swap(0, Ordering::AcqRel), argument, stack_bytes }
 }
 
 /// The thread runs.
