@@ -7,6 +7,7 @@ mod harness;
 mod heap;
 mod hostile;
 mod kill;
+mod languages;
 mod living;
 mod mutations;
 mod operators;

@@ -15,7 +15,7 @@ use crate::collect::reconcile::compare;
 use crate::error::{Error, Result};
 use crate::model::fold::Fold;
 use crate::model::image::Image;
-use crate::model::process::{Life, lives};
+use crate::model::process::{self, Ending, Life, lives};
 use crate::model::{KindStats, Model};
 use crate::report::{
     Bytes, Diagnostic, Finding, KindTotals, Limit, Overhead, Process, Report, SCHEMA, Step,
@@ -54,7 +54,13 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
         let why = format!("has no process {pid}");
         return Err(Error::input(path, why, format!("its processes: {}", pids.join(", "))));
     }
-    let lives = lives(&images, &trace.clock);
+    let mut lives = lives(&images, &trace.clock);
+    if let Some(manifest) = &trace.manifest
+        && let Some(ending) = manifest.command_end.as_deref().and_then(Ending::from_text)
+    {
+        let ended = trace.clock.of_monotonic(manifest.ended_monotonic_ns);
+        process::apply_command(&mut lives, &images, manifest.command_pid, ending, ended);
+    }
     let ends: Vec<Option<u64>> = lives.iter().map(|life| life.ended_ns).collect();
     let mut fold = Fold::new(&images, &ends);
     let mut events = trace.events();

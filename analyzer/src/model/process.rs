@@ -37,6 +37,16 @@ impl Ending {
         }
     }
 
+    /// What [`Ending::text`] wrote; `None` for other words.
+    pub fn from_text(text: &str) -> Option<Ending> {
+        let (how, number) = text.split_once(':')?;
+        match (how, number.parse().ok()?) {
+            ("exit", status) => Some(Ending::Exit(status)),
+            ("signal", signal) => Some(Ending::Signal(signal)),
+            _ => None,
+        }
+    }
+
     /// The process is over: what it held was never released by it.
     pub fn is_over(self) -> bool {
         matches!(self, Ending::Exit(_) | Ending::Signal(_))
@@ -106,6 +116,17 @@ pub fn lives(images: &[Image], clock: &Clock) -> Vec<Life> {
     images.iter().enumerate().map(life).collect()
 }
 
+/// What `run` says of the command that it waited for, which may have ended without a word of its own (Go's
+/// runtime ends by a system call of its own); `at_ns` is when.
+pub fn apply_command(lives: &mut [Life], images: &[Image], pid: u32, ending: Ending, at_ns: u64) {
+    for (life, image) in lives.iter_mut().zip(images) {
+        if image.pid == pid && life.next.is_none() && life.ending == Ending::Unknown {
+            life.ending = ending;
+            life.ended_ns = life.ended_ns.or(Some(at_ns.max(life.started_ns)));
+        }
+    }
+}
+
 /// What the parents' waits say of images that did not say it themselves; `statuses` are
 /// (pid, time, status). Gives the index of each child that is over.
 pub fn apply_waits(lives: &mut [Life], images: &[Image], statuses: &[(u32, u64, u32)]) {
@@ -161,6 +182,19 @@ mod tests {
         );
         assert_eq!((lives[1].ending, lives[1].ended_ns), (Ending::Exit(0), Some(30)));
         assert_eq!(lives[2].ending, Ending::Unknown);
+    }
+
+    #[test]
+    fn run_tells_how_the_command_ended_if_it_did_not_say_so_itself() {
+        let images = [image(7, 1, 100, End::Running, 0), image(8, 1, 100, End::Running, 0)];
+        let clock = Clock::fit(&[ClockFacts { is_monotonic: true, ..ClockFacts::default() }]);
+        let mut known = lives(&images, &clock);
+        let ending = Ending::from_text("exit:3").expect("an ending");
+        apply_command(&mut known, &images, 7, ending, 900);
+        assert_eq!((known[0].ending, known[0].ended_ns), (Ending::Exit(3), Some(900)));
+        assert_eq!(known[1].ending, Ending::Unknown);
+        assert_eq!(Ending::from_text("signal:9"), Some(Ending::Signal(9)));
+        assert_eq!(Ending::from_text("exit:x").or(Ending::from_text("lost")), None);
     }
 
     #[test]
