@@ -1,18 +1,11 @@
 //! The collector over process trees, and over what a bare preload leaves behind.
 
-use std::path::Path;
-
 use resshim_analyzer::source::manifest::{Manifest, REGIONS_DIRECTORY};
-use resshim_format::index::REGION_SUFFIX;
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
+use resshim_tests::recorder::{record, regions_in};
 use resshim_tests::scratch::Scratch;
 use resshim_tests::trace::opens_of;
-
-fn regions_in(directory: &Path) -> usize {
-    let entries = std::fs::read_dir(directory).unwrap().flatten();
-    entries.filter(|entry| entry.file_name().to_string_lossy().ends_with(REGION_SUFFIX)).count()
-}
 
 #[test]
 fn short_lived_processes_are_all_collected_and_leave_nothing() {
@@ -59,20 +52,7 @@ fn what_a_bare_preload_left_is_recorded_and_its_regions_go() {
     sleeper.wait().unwrap();
     assert!(regions_in(live.path()) > 0);
 
-    let mut recorder = std::process::Command::new(artifacts::cli())
-        .args(["record", "-o"])
-        .args([trace.as_path(), live.path()])
-        .stdout(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .spawn()
-        .unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
-    while regions_in(live.path()) > 0 && std::time::Instant::now() < deadline {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    let pid = rustix::process::Pid::from_raw(i32::try_from(recorder.id()).unwrap()).unwrap();
-    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-    assert_eq!(recorder.wait().unwrap().code(), Some(0));
+    record(&trace, live.path());
     assert_eq!((regions_in(live.path()), opens_of(&trace, "/etc/passwd")), (0, 300));
 
     // One trace is of one directory.

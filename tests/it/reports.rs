@@ -1,8 +1,11 @@
 //! What `report` finds in programs that leak one thing each, and how `run` passes on what CMD did.
 
+use std::path::Path;
+
 use resshim_tests::expect::{self, Normaliser};
 use resshim_tests::launch::{Ending, Launch};
 use resshim_tests::program::{self, Program};
+use resshim_tests::recorder::record;
 use resshim_tests::scratch::Scratch;
 use serde_json::Value;
 
@@ -30,7 +33,7 @@ fn leaking(name: &str) -> Program {
     program::named(&format!("leaks/{name}"))
 }
 
-fn json(trace: &std::path::Path) -> Value {
+fn json(trace: &Path) -> Value {
     let report =
         Launch::cli().args(["report", "--at-exit", "--format", "json"]).args([trace]).run();
     assert_eq!(report.ending, Ending::Exit(0), "{}", report.stderr_text());
@@ -108,15 +111,34 @@ fn where_the_same_line_is_released_on_another_path_is_told() {
 
 #[test]
 fn a_trace_that_run_has_closed_keeps_its_names_when_the_binary_is_gone() {
-    let out = Scratch::new("rebuilt");
+    for report in [&[][..], &["--report", "none"]] {
+        let out = Scratch::new("rebuilt");
+        let (binary, trace) = (out.path().join("service"), out.path().join("trace"));
+        std::fs::copy(&leaking("leaks_files").path, &binary).expect("a copy");
+        let run = Launch::cli().args(["run", "-o"]).args([&trace]).args(report);
+        let run = run.args(["--"]).args([&binary]).run();
+        assert_eq!(run.ending, Ending::Exit(0), "{}", run.stderr_text());
+        names_outlive(&binary, &trace);
+    }
+}
+
+#[test]
+fn a_trace_that_record_has_closed_keeps_its_names_when_the_binary_is_gone() {
+    let (live, out) = (Scratch::for_regions("recorded"), Scratch::new("recorded"));
     let (binary, trace) = (out.path().join("service"), out.path().join("trace"));
     std::fs::copy(&leaking("leaks_files").path, &binary).expect("a copy");
-    let run = Launch::cli().args(["run", "-o"]).args([&trace]).args(["--"]).args([&binary]).run();
-    assert_eq!(run.ending, Ending::Exit(0), "{}", run.stderr_text());
-    std::fs::remove_file(&binary).expect("removed");
-    std::fs::copy("/bin/true", &binary).expect("another program");
+    let bare = Launch::new(&binary).preloaded(live.path()).run();
+    assert_eq!(bare.ending, Ending::Exit(0), "{}", bare.stderr_text());
+    record(&trace, live.path());
+    names_outlive(&binary, &trace);
+}
+
+/// The first report is made when another program stands where the traced one stood.
+fn names_outlive(binary: &Path, trace: &Path) {
+    std::fs::remove_file(binary).expect("removed");
+    std::fs::copy("/bin/true", binary).expect("another program");
     let report =
-        Launch::cli().args(["report", "--format", "json", "--at-exit"]).args([&trace]).run();
+        Launch::cli().args(["report", "--format", "json", "--at-exit"]).args([trace]).run();
     let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
     let frame = &report["findings"][0]["site"]["frames"][0];
     assert_eq!((frame["function"].as_str(), frame["line"].as_u64()), (Some("leak_file"), Some(4)));

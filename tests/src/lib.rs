@@ -10,6 +10,7 @@
 //! * [`expect`]: stored outputs, rewritten with `UPDATE=1`;
 //! * [`trace`]: what the shim left behind;
 //! * [`script`]: the scripts that put real programs to work;
+//! * [`recorder`]: `resshim record` beside what it collects;
 //! * [`parallel`]: runs many small cases of one test at a time.
 //!
 //! It must not know what the shim does: a test states that, not the harness.
@@ -21,6 +22,7 @@ pub mod hook_table;
 pub mod launch;
 pub mod parallel;
 pub mod program;
+pub mod recorder;
 pub mod scratch;
 pub mod script;
 pub mod trace;

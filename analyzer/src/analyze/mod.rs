@@ -2,6 +2,10 @@
 //!
 //! The one place where source, model, analysis and symbols meet; commands call [`analyze`].
 
+mod names;
+
+pub use self::names::store_names;
+
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
@@ -9,7 +13,8 @@ use resshim_format::header::End;
 use resshim_format::index::{IndexEvent, IndexRow};
 use resshim_format::op::{Class, Kind};
 
-use crate::analysis::{self, Names, StackRef, leak};
+use self::names::TraceNames;
+use crate::analysis::{self, leak};
 use crate::collect::proc::ProcessId;
 use crate::collect::reconcile::compare;
 use crate::error::{Error, Result};
@@ -23,9 +28,7 @@ use crate::report::{
 };
 use crate::source::clock::ClockFacts;
 use crate::source::manifest::ProcessFacts;
-use crate::source::rows::Stack;
 use crate::source::trace::{Trace, TraceRegion};
-use crate::symbols::{self, ResolvedSite, Symbols};
 
 /// Clock ticks of `/proc` a second: 100 on every Linux architecture that is built for.
 const USER_HZ: f64 = 100.0;
@@ -74,23 +77,12 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     let damage = events.anomalies.bad_lengths + events.anomalies.stray_texts + events.unreadable;
     let unknown = events.anomalies.unknown_ops;
     let model = fold.finish(&trace.clock, lives);
-    let has_store = trace.manifest.is_some();
-    let mut names =
-        TraceNames { symbols: Symbols::open(has_store.then_some(path)), regions: &trace.regions };
-    for region in &trace.regions {
-        names.symbols.set_image(region.state.header.region_id, symbols::Image::of(&region.state));
-    }
+    let mut names = TraceNames::of(path, &trace);
     let asked = analysis::Options { at_exit: options.at_exit };
     let findings = analysis::run(&model, &asked, &mut names);
     let mut diagnostics = diagnostics(&trace, &model, damage, unknown);
-    diagnostics.extend(names.symbols.diagnostics());
-    let is_closed = trace.manifest.as_ref().is_some_and(|manifest| manifest.complete);
-    if is_closed && !options.at_exit && !path.join(symbols::stored::FILE).exists() {
-        // Names are kept from the first reading on. The binaries may be others at the second: what a
-        // later question will need is resolved now.
-        analysis::run(&model, &analysis::Options { at_exit: true }, &mut names);
-    }
-    names.symbols.save();
+    diagnostics.extend(names.diagnostics());
+    names.keep(trace.manifest.as_ref().is_some_and(|manifest| manifest.complete));
     let mut unjudged = leak::unjudged(&model);
     for finding in findings.iter().filter(|finding| finding.rule == "leak") {
         if let Some(count) = unjudged.get_mut(&finding.kind) {
@@ -207,33 +199,6 @@ fn number(images: &mut [Image]) {
         let count = counts.entry((image.pid, image.start_ticks)).or_default();
         *count += 1;
         image.image = *count;
-    }
-}
-
-/// Names from the trace's own tables and from the files on this machine.
-struct TraceNames<'t> {
-    symbols: Symbols,
-    regions: &'t [TraceRegion],
-}
-
-impl TraceNames<'_> {
-    fn stack(&self, at: StackRef) -> Option<(u64, Stack)> {
-        let region = self.regions.get(at.image as usize)?;
-        Some((region.state.header.region_id, region.state.stack(at.stack)?))
-    }
-}
-
-impl Names for TraceNames<'_> {
-    fn prepare(&mut self, stacks: &[StackRef]) {
-        let found: Vec<_> = stacks.iter().filter_map(|at| self.stack(*at)).collect();
-        self.symbols.prepare(found.iter().map(|(region, stack)| (*region, stack)));
-    }
-
-    fn site(&mut self, at: StackRef) -> ResolvedSite {
-        match self.stack(at) {
-            Some((region, stack)) => self.symbols.site(region, &stack),
-            None => ResolvedSite::default(),
-        }
     }
 }
 

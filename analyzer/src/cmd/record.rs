@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use super::run::signals::Signals;
 use super::run::{new_manifest, raise_own_limit, wait};
 use super::traces;
+use crate::analyze;
 use crate::cli::Record;
 use crate::collect::store::Existing;
 use crate::collect::{Collector, Options, live, proc};
@@ -72,6 +73,9 @@ pub fn run(options: &Record) -> anyhow::Result<u8> {
     let manifest = collector.finish();
     for problem in &manifest.collector.problems {
         say(problem);
+    }
+    if let Err(error) = analyze::store_names(&trace) {
+        say(&format!("no names were stored: {error}"));
     }
     say(&format!("trace {}", trace.display()));
     Ok(0)

@@ -261,6 +261,7 @@ impl Symbols {
         self.open.push((key.to_owned(), binary));
         let stored = self.names.modules.entry(key.to_owned()).or_default();
         stored.path = shown;
+        stored.used = true;
         stored.places.extend(offsets.into_iter().zip(names));
         self.names.changed = true;
     }

@@ -18,7 +18,7 @@ use super::resolve::Name;
 const VERSION: u32 = 1;
 /// Largest file that is read.
 const MAX_BYTES: u64 = 256 << 20;
-/// Beyond this many places, modules that this report did not ask for are not written again.
+/// Beyond this many places, modules that nobody asked for at this reading are not written again.
 const MANY_PLACES: usize = 200_000;
 /// The file's name.
 pub const FILE: &str = "names";
@@ -56,8 +56,8 @@ pub struct ModuleNames {
     pub path: String,
     /// By offset of the call.
     pub places: HashMap<u64, Vec<Name>>,
-    /// Some site of the report that is being made lies in it. Where there are too many places, only
-    /// such modules are kept.
+    /// It was asked for at this reading of the trace. Where there are too many places, only such modules
+    /// are kept.
     pub used: bool,
 }
 

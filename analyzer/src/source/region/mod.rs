@@ -292,6 +292,17 @@ impl Region {
             .map(|KindName(row, name)| (resshim_format::op::FIRST_ANNOTATED_KIND + row, name))
     }
 
+    /// Ids of the stacks in their order, up to one that is not complete: nobody knows how long that is.
+    pub fn stack_ids(&self) -> impl Iterator<Item = u32> + '_ {
+        let units = |stack: &Stack| 1 + (stack.frames.len() * 8).div_ceil(STACK_UNIT) as u32;
+        let mut next = 1_u32;
+        std::iter::from_fn(move || {
+            let id = next;
+            next = id.saturating_add(units(&self.stack(id)?));
+            Some(id)
+        })
+    }
+
     /// The stack with this id; `None` for 0, and where it is not complete or does not fit.
     pub fn stack(&self, id: u32) -> Option<Stack> {
         let table = self.table(TableType::Stacks)?;

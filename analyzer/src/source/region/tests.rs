@@ -170,6 +170,7 @@ fn read_everything(file: &RegionFile) {
     region.kind_names().count();
     for site in region.sites() {
         region.stack(site.stack);
+        assert!(region.stack_ids().count() < 1 << 20);
     }
     let mut stored = Vec::new();
     region.store(&mut stored).unwrap();
@@ -228,4 +229,20 @@ fn a_row_that_lost_the_race_for_its_site_is_passed_over() {
     let path = fixture.write(&directory("region-site-race"));
     let region = RegionFile::open(&path, Access::Read).unwrap().read().unwrap();
     assert_eq!(region.sites().map(|site| site.row).collect::<Vec<_>>(), [1]);
+}
+
+#[test]
+fn stacks_are_found_one_behind_the_other() {
+    let ids_in = |fixture: &Fixture| {
+        let path = fixture.write(&directory("region-stacks"));
+        let region = RegionFile::open(&path, Access::Read).unwrap().read().unwrap();
+        region.stack_ids().collect::<Vec<_>>()
+    };
+    let mut fixture = Fixture::new(7, 1);
+    let ids = [&[1_u64, 2, 3][..], &[4], &[5, 6]].map(|frames| fixture.stack(frames));
+    assert_eq!(ids_in(&fixture), ids);
+    // Its process was killed while it wrote this one.
+    fixture.stack(&[]);
+    fixture.stack(&[7]);
+    assert_eq!(ids_in(&fixture), ids);
 }
