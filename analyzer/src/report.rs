@@ -77,7 +77,7 @@ pub struct TraceInfo {
     pub events_lost: u64,
     /// Whether everything was collected up to the end of every process.
     pub complete: bool,
-    /// Command line as `run` was given it.
+    /// CMD of `run` and, of an interpreter, its script.
     #[serde(default)]
     pub command: Vec<String>,
 }

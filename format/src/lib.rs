@@ -31,6 +31,7 @@
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod arguments;
 pub mod header;
 pub mod index;
 pub mod op;

@@ -2,6 +2,7 @@
 //! other than `EFAULT` (`open((char *)8)` stays `EFAULT`, it does not become a fault of ours).
 #![allow(unsafe_code, reason = "reads the caller's memory")]
 
+use crate::label;
 use core::ffi::{c_char, c_int, c_void};
 
 /// Longest string that is looked at.
@@ -16,7 +17,8 @@ pub unsafe fn path<'a>(path: *const c_char, result: isize, errno: c_int) -> &'a 
         return &[];
     }
     // SAFETY: the kernel has read this string to its end.
-    unsafe { string(path) }
+    let path = unsafe { string(path) };
+    if path.contains(&b':') { label::place_of_url(path) } else { path }
 }
 
 /// A string that libc has read to its end (a `fopen` mode, a library's name).

@@ -84,6 +84,18 @@ pub fn without_credentials(label: &[u8]) -> Text<LABEL> {
     text
 }
 
+/// A path that is a URL, as libraries try them with `open`, without the same; no byte of others is moved,
+/// so that the scheme goes with a user and a password.
+pub fn place_of_url(path: &[u8]) -> &[u8] {
+    let Some(at) = path.windows(3).position(|three| three == b"://") else { return path };
+    let behind = path.get(at + 3..).unwrap_or(&[]);
+    let host = host(behind);
+    let shown = behind.get(host.clone()).unwrap_or(&[]);
+    let end = shown.iter().position(|byte| b"?#".contains(byte)).unwrap_or(shown.len());
+    let from = if host.start == 0 { 0 } else { at + 3 + host.start };
+    path.get(from..at + 3 + host.start + end).unwrap_or(&[])
+}
+
 /// What of a URL behind `://` is shown: from the host to the end. A password may hold what it
 /// should not (`u:a/b@host`, `u:a?b@host`), and a label that was cut off may end in it.
 fn host(url: &[u8]) -> core::ops::Range<usize> {

@@ -10,11 +10,13 @@
 
 use crate::config::{Config, Text};
 use crate::index::hash;
+use crate::label::without_credentials;
 use crate::private::PRIVATE;
 use crate::{hooks, real, region, seal, sys};
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use resshim_format::arguments::{Arguments, Kept};
 use resshim_format::header::{End, Tag};
 use resshim_format::index::{INDEX_FILE, IndexEvent, IndexRow};
 use resshim_format::op::Op;
@@ -410,10 +412,6 @@ pub fn c_name<T>(
     text.c_str().map_or(Err(rustix::io::Errno::NAMETOOLONG), call)
 }
 
-/// Names by which interpreters are told: the first argument that is no option is a script's name.
-const INTERPRETERS: &[&[u8]] =
-    &[b"python", b"node", b"ruby", b"perl", b"bash", b"sh", b"dash", b"php", b"java", b"lua"];
-
 /// Gives each string of the header to `put`.
 pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
     let mut buffer = [0; 1024];
@@ -425,33 +423,20 @@ pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
     put(Tag::Service, if service.is_empty() { base } else { service });
     let profile = config.profile.bytes();
     put(Tag::Profile, if profile.is_empty() { b"default" } else { profile });
-    let interpreter = INTERPRETERS.iter().any(|name| base.starts_with(name));
-    let mut script = interpreter;
-    let mut masked = false;
-    each_argument(|index, argument| {
-        if index == 0 {
-            put(Tag::Arg, argument);
-        } else if config.all_arguments {
-            let hide = masked;
-            masked = false;
-            if hide {
-                put(Tag::Arg, b"***");
-            } else if let Some(at) = secret(argument) {
-                // `--password=x`: the value is cut; `--password x`: the next argument is.
-                masked = at >= argument.len();
+    let mut arguments = Arguments::of(base, config.all_arguments);
+    each_argument(|argument| {
+        // The user and the password of a URL, whatever its name is.
+        let clean = without_credentials(argument);
+        let has_url = argument.windows(3).any(|three| three == b"://");
+        match arguments.next(if has_url { clean.bytes() } else { argument }) {
+            Kept::Nothing => {}
+            Kept::Whole(argument) => put(Tag::Arg, argument),
+            Kept::Beginning(argument) => {
                 let mut text: Text<256> = Text::EMPTY;
-                let kept = argument.get(..at).unwrap_or(argument);
-                let _ = text.push(kept.get(..200).unwrap_or(kept)) && (masked || text.push(b"***"));
+                let _ = text.push(argument.get(..200).unwrap_or(argument)) && text.push(b"***");
                 put(Tag::Arg, text.bytes());
-            } else {
-                put(Tag::Arg, argument);
             }
-        } else if script && !argument.starts_with(b"-") {
-            script = false;
-            put(Tag::Arg, argument);
-        } else if argument == b"-c" || argument == b"-e" {
-            // Code on the command line is data of the program, not a name.
-            script = false;
+            Kept::Hidden => put(Tag::Arg, b"***"),
         }
     });
     let length = sys::read_link(c"/proc/self/cwd", &mut buffer).unwrap_or(0);
@@ -478,30 +463,7 @@ pub fn strings(config: &Config, mut put: impl FnMut(Tag, &[u8])) {
     }
 }
 
-/// Words that mark an argument whose value is not stored (docs/privacy.md has the list).
-const SECRETS: &[&[u8]] = &[
-    b"password",
-    b"passwd",
-    b"secret",
-    b"token",
-    b"apikey",
-    b"api-key",
-    b"api_key",
-    b"credential",
-    b"auth",
-];
-
-/// Where the value of a secret argument begins: behind `=`, or at its end if the next one is it.
-fn secret(argument: &[u8]) -> Option<usize> {
-    let equals = argument.iter().position(|byte| *byte == b'=');
-    let name = argument.get(..equals.unwrap_or(argument.len())).unwrap_or(argument);
-    let found = SECRETS
-        .iter()
-        .any(|word| name.windows(word.len()).any(|window| window.eq_ignore_ascii_case(word)));
-    found.then_some(equals.map_or(argument.len(), |at| at + 1))
-}
-
-fn each_argument(mut each: impl FnMut(usize, &[u8])) {
+fn each_argument(mut each: impl FnMut(&[u8])) {
     let stack = ARGUMENTS.load(Ordering::Relaxed) as *const usize;
     if stack.is_null() {
         return;
@@ -512,7 +474,7 @@ fn each_argument(mut each: impl FnMut(usize, &[u8])) {
         for index in 0..(*stack).min(256) {
             let argument = *stack.add(1 + index) as *const c_char;
             if !argument.is_null() {
-                each(index, CStr::from_ptr(argument).to_bytes());
+                each(CStr::from_ptr(argument).to_bytes());
             }
         }
     }

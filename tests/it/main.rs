@@ -20,6 +20,7 @@ mod reports;
 mod rows;
 mod run;
 mod scribble;
+mod secrets;
 mod symbols;
 mod symbols_of_so;
 mod system_calls;

@@ -38,7 +38,7 @@ pub struct Manifest {
     pub started_monotonic_ns: u64,
     /// When it was written last or closed, `CLOCK_MONOTONIC` nanoseconds.
     pub ended_monotonic_ns: u64,
-    /// CMD of `run`, empty for `record`.
+    /// CMD of `run` and, of an interpreter, its script; no other argument. Empty for `record`.
     pub command: Vec<String>,
     /// Its process.
     pub command_pid: u32,

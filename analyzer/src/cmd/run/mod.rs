@@ -9,6 +9,7 @@ pub mod signals;
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus};
@@ -24,6 +25,7 @@ use crate::collect::store::Existing;
 use crate::collect::{Collector, Options, live, proc};
 use crate::error::{EXIT_RUN_FAILED, Error, Result};
 use crate::source::manifest::{Manifest, TRACE_VERSION};
+use resshim_format::arguments::{Arguments, Kept};
 
 /// How long processes that end together with CMD are waited for.
 const STRAGGLERS: Duration = Duration::from_millis(100);
@@ -75,7 +77,7 @@ fn prepare(options: &Run, name: &OsStr) -> Result<Collector> {
     let trace = options.output.clone().unwrap_or_else(|| traces::default_trace(name));
     let live = live::make()?;
     let manifest = Manifest {
-        command: options.command.iter().map(|part| part.to_string_lossy().into_owned()).collect(),
+        command: named(&options.command),
         profile: options.profile.unwrap_or(Profile::Default).name().to_owned(),
         at_exit: options.judging.at_exit,
         ..new_manifest()
@@ -91,6 +93,18 @@ fn prepare(options: &Run, name: &OsStr) -> Result<Collector> {
     opened.inspect_err(|_| {
         live::remove(&live);
     })
+}
+
+/// What the trace says of the command: as little as the shim says of a process, its program and the
+/// script that an interpreter was given.
+fn named(command: &[OsString]) -> Vec<String> {
+    let program = command.first().map(|name| Path::new(name).file_name().unwrap_or(name));
+    let mut arguments = Arguments::of(program.unwrap_or_default().as_bytes(), false);
+    let kept = command.iter().filter_map(|part| match arguments.next(part.as_bytes()) {
+        Kept::Whole(name) => Some(String::from_utf8_lossy(name).into_owned()),
+        Kept::Nothing | Kept::Beginning(_) | Kept::Hidden => None,
+    });
+    kept.collect()
 }
 
 /// What every new trace says.
