@@ -102,6 +102,7 @@ fn start() -> bool {
         }
     }
     crate::stack::set_find_object(real::find(c"_dl_find_object"));
+    crate::stack::set_maps_reader(sys::read_maps);
     crate::stack::set_module_hook(crate::state::modules::met);
     crate::stack::skip_own_module();
     // SAFETY: ld.so's variable.

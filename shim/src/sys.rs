@@ -138,6 +138,18 @@ pub fn read_file(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
     Ok(length)
 }
 
+/// Hands out the list of this process's mappings piece by piece, as long as `wants_more`.
+pub fn read_maps(wants_more: &mut dyn FnMut(&[u8]) -> bool) {
+    let Ok(file) = open_read(c"/proc/self/maps") else { return };
+    let mut buffer = [0; 1024];
+    while let Ok(count) = read(&file, &mut buffer) {
+        let piece = buffer.get(..count).unwrap_or(&[]);
+        if piece.is_empty() || !wants_more(piece) {
+            return;
+        }
+    }
+}
+
 /// What a link points at; cut at the buffer's length.
 pub fn read_link(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
     rustix::fs::readlinkat_raw(CWD, path, into)

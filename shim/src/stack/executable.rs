@@ -40,11 +40,15 @@ pub(super) fn headers() -> &'static [ProgramHeader] {
     unsafe { core::slice::from_raw_parts(with_exposed_provenance(address), count) }
 }
 
+/// What is added to the executable's own addresses.
+pub(super) fn bias() -> Option<usize> {
+    let own = headers().iter().find(|header| header.kind == HEADERS)?;
+    Some(ADDRESS.load(Ordering::Acquire).wrapping_sub(own.address))
+}
+
 /// Lowest address and end of the whole executable, if `pc` is in one of its segments.
 pub(super) fn range_around(pc: usize) -> Option<(usize, usize)> {
-    let headers = headers();
-    let own = headers.iter().find(|header| header.kind == HEADERS)?;
-    let bias = ADDRESS.load(Ordering::Acquire).wrapping_sub(own.address);
+    let (headers, bias) = (headers(), bias()?);
     let (mut start, mut end, mut is_inside) = (usize::MAX, 0, false);
     for header in headers.iter().filter(|header| header.kind == LOAD) {
         let at = bias.wrapping_add(header.address);

@@ -6,7 +6,8 @@
 //! by `gimli`) and remembered. libgcc takes some forty times longer for the same stack.
 //!
 //! It must not allocate, lock, panic, use thread-local state of std, or call anything but
-//! `_dl_find_object` (lock-free, async-signal-safe) and the module hook: it runs in signal handlers,
+//! `_dl_find_object` (lock-free, async-signal-safe; before glibc 2.35 the reader of `/proc/self/maps` in
+//! its place) and the module hook: it runs in signal handlers,
 //! before constructors, on 16 KiB stacks, inside the dynamic loader. There is no state that an
 //! interrupted or forked thread could leave half done: cache entries are single words, evaluation of
 //! unwind instructions needs a hundred bytes of the caller's stack.
@@ -23,12 +24,14 @@ mod arch;
 mod cache;
 mod cfi;
 mod executable;
+mod mapped;
 mod modules;
 mod rule;
 mod walk;
 
 pub use arch::here;
 pub use executable::set_program_headers;
+pub use mapped::set_reader as set_maps_reader;
 pub use modules::{ModuleInfo, announce_known, set_find_object, set_module_hook};
 pub use walk::capture;
 

@@ -3,10 +3,11 @@
 //! A module is announced (its range, bias, path and build id given to the hook) the first time that a
 //! rule is looked up in it, so loading a library needs no work; after an epoch change it is announced
 //! again only if another one stands at its address. `_dl_find_object` (glibc 2.35) takes no lock and may
-//! be called in signal handlers and while libraries are being loaded. Where it is absent nothing is found.
+//! be called in signal handlers and while libraries are being loaded. Where it is absent the kernel's list
+//! of mappings is asked ([`super::mapped`]).
 
 use super::cfi::UnwindTables;
-use super::executable;
+use super::{executable, mapped};
 use core::ffi::c_void;
 use core::mem::size_of;
 use core::ptr::with_exposed_provenance;
@@ -46,8 +47,7 @@ type FindObject = unsafe extern "C" fn(*const (), *mut FoundObject) -> i32;
 static FIND_OBJECT: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 static MODULE_HOOK: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
 
-/// The address of glibc's `_dl_find_object`, null where there is none: then stacks have no frames but the
-/// one that the walk began with.
+/// The address of glibc's `_dl_find_object`, null where there is none.
 pub fn set_find_object(function: *const c_void) {
     FIND_OBJECT.store(function.cast_mut().cast(), Ordering::Release);
 }
@@ -58,25 +58,27 @@ pub fn set_module_hook(hook: fn(&ModuleInfo<'_>)) {
 }
 
 /// A module as the loader knows it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Object {
     /// Lowest address of its image.
     pub start: usize,
     /// One past its highest address.
     pub end: usize,
-    /// Address of its `link_map`, 0 = not known.
-    link_map: usize,
+    /// What is added to its own addresses.
+    pub bias: usize,
+    /// Address of its path, a C string that stays while it is loaded; 0 = not known.
+    pub name: usize,
     /// Address of its `.eh_frame_hdr`, 0 = it has none.
     pub eh_frame_hdr: usize,
     /// Its program headers are those that the kernel told.
-    is_executable: bool,
+    pub is_executable: bool,
 }
 
 /// The module that an address lies in.
 pub(super) fn find(pc: usize) -> Option<Object> {
     let function = FIND_OBJECT.load(Ordering::Acquire);
     if function.is_null() {
-        return None;
+        return mapped::find(pc);
     }
     // SAFETY: `set_find_object` was given the address of a function of this type, or null.
     let find = unsafe { core::mem::transmute::<*mut (), FindObject>(function) };
@@ -93,12 +95,20 @@ pub(super) fn find(pc: usize) -> Option<Object> {
     if status != 0 || found.map_start >= found.map_end {
         return None;
     }
+    let (bias, name) = if found.link_map == 0 {
+        (found.map_start, 0)
+    } else {
+        // SAFETY: the loader's own record of a module that is loaded; `l_addr` and `l_name` are its
+        // first, public fields.
+        unsafe { *with_exposed_provenance::<(usize, usize)>(found.link_map) }
+    };
     let whole = executable::range_around(pc);
     let (start, end) = whole.unwrap_or((found.map_start, found.map_end));
     Some(Object {
         start,
         end,
-        link_map: found.link_map,
+        bias,
+        name,
         eh_frame_hdr: found.eh_frame_hdr,
         is_executable: whole.is_some(),
     })
@@ -127,18 +137,8 @@ const ELF_HEADER_BYTES: usize = 64;
 const MOST_NOTE_BYTES: usize = 64 * 1024;
 
 impl Object {
-    /// The first two words of the `link_map`: bias, and address of the path.
-    fn link(&self) -> (usize, usize) {
-        if self.link_map == 0 {
-            return (self.start, 0);
-        }
-        // SAFETY: the loader's own record of a module that is loaded; `l_addr` and `l_name` are its
-        // first, public fields.
-        unsafe { *with_exposed_provenance::<(usize, usize)>(self.link_map) }
-    }
-
     /// The program headers, if they are known or the image begins with its ELF header.
-    fn headers(&self) -> &'static [ProgramHeader] {
+    pub fn headers(&self) -> &'static [ProgramHeader] {
         if self.is_executable {
             return executable::headers();
         }
@@ -173,7 +173,7 @@ impl Object {
     /// The end of the segment that an address of this module lies in, the module's own end if there are
     /// no headers to tell.
     pub fn segment_end(&self, address: usize) -> usize {
-        let bias = self.link().0;
+        let bias = self.bias;
         let headers = self.headers();
         if headers.is_empty() {
             return self.end;
@@ -189,7 +189,7 @@ impl Object {
 
     /// The build id among the notes.
     fn build_id(&self) -> ([u8; 20], usize) {
-        let bias = self.link().0;
+        let bias = self.bias;
         for header in self.headers().iter().filter(|h| h.kind == NOTE) {
             let start = bias.wrapping_add(header.address);
             let bytes = header.file_bytes.min(MOST_NOTE_BYTES);
@@ -208,13 +208,12 @@ impl Object {
 
     /// What is told of it.
     pub fn info(&self, epoch: u32) -> ModuleInfo<'static> {
-        let (bias, name) = self.link();
         let (build_id, build_id_bytes) = self.build_id();
         ModuleInfo {
             start: self.start,
             end: self.end,
-            bias,
-            path: string(name),
+            bias: self.bias,
+            path: string(self.name),
             build_id,
             build_id_bytes,
             epoch,
