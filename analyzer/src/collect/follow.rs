@@ -79,6 +79,7 @@ impl Followed {
             // Without the mapping it is stored at its end all the same.
             Err(_) => None,
         };
+        Followed::keep(&file);
         let header = file.header();
         let process = ProcessId { pid: header.pid, start_ticks: header.start_ticks };
         let pidfd = process.pidfd();
@@ -118,12 +119,18 @@ impl Followed {
         self.pidfd.as_ref()
     }
 
-    /// Whether nobody has the region mapped.
+    /// Says that the region is not stored yet. Else a new process that finds the directory full would
+    /// unlink it when its owner is dead: this collector could still read it, the next one, after a
+    /// kill of this one, could not.
+    fn keep(file: &RegionFile) {
+        let _ = rustix::fs::flock(file.file(), FlockOperation::NonBlockingLockShared);
+    }
+
+    /// Whether nobody else has the region mapped.
     fn is_unmapped(&self) -> bool {
+        // Asking takes the shared lock away, whatever the answer.
         let lock = rustix::fs::flock(self.file.file(), FlockOperation::NonBlockingLockExclusive);
-        if lock.is_ok() {
-            let _ = rustix::fs::flock(self.file.file(), FlockOperation::Unlock);
-        }
+        Followed::keep(&self.file);
         lock.is_ok()
     }
 

@@ -95,6 +95,29 @@ fn an_ended_process_is_stored_whole_and_its_live_file_goes() {
 }
 
 #[test]
+fn a_region_that_is_not_stored_yet_is_not_removed_by_others() {
+    let live = directory("kept-live");
+    let path = dead(0xcc, 1).write(&live);
+    // As the shim, `gc` and other collectors ask.
+    let is_free = || {
+        let file = std::fs::File::open(&path).unwrap();
+        rustix::fs::flock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive).is_ok()
+    };
+    assert!(is_free());
+    let Ok(mut followed) = Followed::new(&path, ProcessId::own()) else { panic!("not followed") };
+    assert!(!is_free());
+    let owner = std::fs::File::open(&path).unwrap();
+    rustix::fs::flock(&owner, rustix::fs::FlockOperation::LockShared).unwrap();
+    assert!(!followed.has_ended(false, true));
+    drop(owner);
+    assert!(!is_free(), "it has asked, and keeps the region all the same");
+    assert!(followed.has_ended(false, true), "its own lock is no sign of life");
+    drop(followed);
+    assert!(is_free());
+    std::fs::remove_dir_all(live).unwrap();
+}
+
+#[test]
 fn a_living_process_is_drained_and_its_region_stays() {
     let (live, trace) = (directory("living-live"), directory("living-trace"));
     let own = ProcessId::own();
