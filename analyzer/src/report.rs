@@ -116,9 +116,10 @@ pub struct KindTotals {
     pub acquired: u64,
     /// Resources released.
     pub released: u64,
-    /// Live at the end of the trace.
+    /// Not released by the end of the trace, or before its process ended. Of all processes together: where
+    /// many have left some, that is more than `peak`.
     pub live: u64,
-    /// Highest live count.
+    /// Most that were live at one moment.
     pub peak: u64,
     /// Failed acquisitions by errno name.
     pub failed: BTreeMap<String, u64>,

@@ -69,17 +69,17 @@ fn draft(model: &Model, close: &CloseSuspect) -> Draft {
         ("threads".to_owned(), json!([close.before.tid, close.by.tid])),
     ]);
     let is_harmless = is_before_exec || (close.has_forked && !close.has_threads);
-    let (verdict, severity) = match (is_harmless, close.has_threads) {
-        (true, _) => (Verdict::Possible, Severity::Info),
-        (false, true) => (Verdict::Probable, Severity::Error),
-        (false, false) => (Verdict::Probable, Severity::Warning),
+    let (verdict, severity, confidence) = match (is_harmless, close.has_threads) {
+        (true, _) => (Verdict::Possible, Severity::Info, 0.3),
+        (false, true) => (Verdict::Probable, Severity::Error, 0.95),
+        (false, false) => (Verdict::Probable, Severity::Warning, 0.9),
     };
     Draft {
         at: StackRef { image, stack: close.by.stack },
         kind: site.map_or(Kind::File.into(), |site| site.kind),
         verdict,
         severity,
-        confidence: 0.95 * trust(model, image),
+        confidence: confidence * trust(model, image),
         count: close.count,
         bytes: None,
         resources: vec![ResourceRef {

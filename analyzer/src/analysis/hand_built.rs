@@ -12,7 +12,7 @@ use super::{Names, Options, StackRef, run};
 use crate::model::fold::Fold;
 use crate::model::image::Image;
 use crate::model::process::lives;
-use crate::report::{Finding, Frame, Site};
+use crate::report::{Finding, Frame, Site, Verdict};
 use crate::source::clock::{Clock, ClockFacts};
 use crate::source::events::Event;
 use crate::source::rows;
@@ -303,7 +303,13 @@ impl Story {
 
     /// What the rules find in it.
     pub fn findings(self, at_exit: bool) -> Vec<Finding> {
-        self.model(|model| run(model, &Options { at_exit }, &mut Functions::default()))
+        let findings = self.model(|m| run(m, &Options { at_exit }, &mut Functions::default()));
+        for finding in &findings {
+            let is_sure = finding.confidence > 0.5;
+            // Nothing is lost in a story: the verdict alone says how sure a rule is.
+            assert_eq!(is_sure, finding.verdict != Verdict::Possible, "{finding:?}");
+        }
+        findings
     }
 
     /// The same where all sites lead through an interpreter whose frames are not known.

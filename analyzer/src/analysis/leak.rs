@@ -32,6 +32,10 @@ const STARTED_NS: u64 = 1_000_000_000;
 const OUTLIVERS: usize = 5;
 /// Released ones that say how long lifetimes are here.
 const RELEASED: u64 = 8;
+/// Bytes of memory that a site must leave at exit to be an error: a few small blocks are a warning.
+const MUCH_MEMORY: u64 = 64 << 10;
+/// Resources of other kinds that a site must leave at exit to be an error.
+const MANY_LEFT: u64 = 8;
 /// Chance of a false `probable` that a report as a whole may have.
 const CHANCE: f64 = 0.01;
 
@@ -315,7 +319,11 @@ impl Group<'_> {
             return None;
         }
         let mut draft = self.draft(Verdict::StillOpen, &left);
-        draft.severity = Severity::Error;
+        let is_much = match draft.bytes {
+            Some(bytes) => bytes >= MUCH_MEMORY,
+            None => draft.count >= MANY_LEFT,
+        };
+        draft.severity = if is_much { Severity::Error } else { Severity::Warning };
         draft.confidence = 0.7 * trust(self.model, self.image);
         Some(draft)
     }

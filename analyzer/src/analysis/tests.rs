@@ -144,6 +144,25 @@ fn what_is_open_at_exit_is_a_leak_only_where_that_was_asked() {
 }
 
 #[test]
+fn what_is_left_at_exit_is_an_error_only_where_it_is_much() {
+    let left = |count: u64, size: Option<u64>| {
+        let mut story = Story::new();
+        for i in 0..count {
+            match size {
+                Some(bytes) => story.tell(i, 0, 1, Op::Mmap, 10, &[(i + 1) << 32, bytes]),
+                None => drop(story.open(i, 0, 10, Kind::File)),
+            }
+        }
+        story.end(1000, 0, End::Exited);
+        story.findings(true)[0].severity
+    };
+    assert_eq!(left(1, None), Severity::Warning);
+    assert_eq!(left(20, None), Severity::Error);
+    assert_eq!(left(100, Some(16)), Severity::Warning);
+    assert_eq!(left(1, Some(1 << 20)), Severity::Error);
+}
+
+#[test]
 fn threads_that_nobody_joined_while_more_were_made_are_a_leak() {
     let mut story = Story::new();
     for i in 0..10 {
@@ -287,6 +306,25 @@ fn a_close_written_after_its_number_was_given_away_ends_no_second_lifetime() {
         tcp.map(|tcp| (tcp.acquired, tcp.released))
     });
     assert_eq!(totals, Some((2, 2)));
+}
+
+#[test]
+fn what_processes_left_one_after_the_other_was_never_live_at_one_time() {
+    let mut story = Story::new();
+    for i in 1..=10 {
+        let image = story.image(i * 10, 1);
+        for _ in 0..3 {
+            story.open(i * 10 + 1, image, 10, Kind::File);
+        }
+        story.end(i * 10 + 5, image, End::Exited);
+    }
+    story.open(500, 0, 10, Kind::File);
+    let totals = story.model(|model| {
+        let of = &model.kinds[0];
+        assert!(of.series.live.iter().all(|live| *live <= of.peak), "{:?}", of.series);
+        (of.acquired, of.released, of.live(), of.peak)
+    });
+    assert_eq!(totals, (31, 0, 31, 3));
 }
 
 #[test]

@@ -183,6 +183,8 @@ impl<'a> Fold<'a> {
             of.released = of.released.saturating_add(tables[1].max(events[1]));
             of.acquired_bytes = of.acquired_bytes.saturating_add(tables[2].max(events[2]));
         }
+        // What one image holds in the end was live at one moment.
+        let mut held: HashMap<(u32, KindId), (f64, u64)> = HashMap::new();
         for live in live.iter().filter(|live| !live.is_foreign) {
             let of = stats.entry(live.kind).or_insert_with(|| KindStats::new(live.kind));
             let ending = lives.get(live.image as usize).map(|life| life.ending);
@@ -193,6 +195,8 @@ impl<'a> Fold<'a> {
             }
             of.live_weight += live.weight;
             of.live_bytes = of.live_bytes.saturating_add(live.bytes);
+            let held = held.entry((live.image, live.kind)).or_default();
+            *held = (held.0 + live.weight, held.1.saturating_add(live.bytes));
         }
         for (key, count) in self.failures() {
             let of = stats.entry(key.0).or_insert_with(|| KindStats::new(key.0));
@@ -208,6 +212,11 @@ impl<'a> Fold<'a> {
             of.peak_bytes = total.peak_bytes;
             of.flow = total.flow;
         }
+        for ((_, kind), (weight, bytes)) in held {
+            let Some(of) = stats.get_mut(&kind) else { continue };
+            of.peak = of.peak.max(weight.round() as u64);
+            of.peak_bytes = of.peak_bytes.max(bytes);
+        }
         let mut stats: Vec<KindStats> = stats.into_values().collect();
         let groups: HashMap<KindId, usize> =
             stats.iter().enumerate().map(|(group, of)| (of.kind, group)).collect();
@@ -216,12 +225,9 @@ impl<'a> Fold<'a> {
         });
         for (of, sample) in stats.iter_mut().zip(samples) {
             of.lifetimes = sample.lifetimes();
-            // What each image left may never have been live at one time.
-            if of.peak == 0 {
-                of.peak = of.live();
-                of.peak_bytes = of.live_bytes;
-            }
-            of.series = of.flow.take().unwrap_or_default().series(end_ns, of.live());
+            // What images left that ended before is not live any more.
+            let live = of.live().min(of.peak);
+            of.series = of.flow.take().unwrap_or_default().series(end_ns, live);
         }
         stats.retain(|of| of.acquired > 0 || !of.failed.is_empty());
         stats

@@ -81,9 +81,10 @@ pub struct KindStats {
     pub acquired: u64,
     /// Released in all.
     pub released: u64,
-    /// Live in the end (of its image), as weights.
+    /// Not released by the end of its image or of the trace, as weights: of all images together, which
+    /// may never have been live at one time.
     pub live_weight: f64,
-    /// Highest live count.
+    /// Most that were live at one time.
     pub peak: u64,
     /// Bytes acquired.
     pub acquired_bytes: u64,

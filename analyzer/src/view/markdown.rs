@@ -24,6 +24,7 @@ pub fn render(report: &Report, look: &Look) -> String {
     }
     if look.all || findings.is_empty() {
         grid(&mut out, "Kinds", table::kinds(report));
+        out.extend(table::live_note(report).map(|note| format!("\n{note}\n")));
         let failures = table::failures(report);
         let failures = failures.iter().map(|line| format!("- {}\n", markdown(line)));
         out.extend(

@@ -25,6 +25,7 @@ pub fn render(report: &Report, look: &Look) -> String {
         out.push_str(&details(finding, look));
     }
     section(&mut out, "kinds", kinds(report), look);
+    out.extend(live_note(report).map(|note| format!("  {note}\n")));
     out.extend(failures(report).iter().map(|line| format!("  {line}\n")));
     section(&mut out, "processes", processes(report), look);
     section(&mut out, "limits", limits(report), look);
@@ -159,6 +160,12 @@ pub fn kinds(report: &Report) -> Option<Table> {
         column.set_cell_alignment(CellAlignment::Right);
     }
     Some(table)
+}
+
+/// Why more are live in the table than ever were at one time.
+pub fn live_note(report: &Report) -> Option<&'static str> {
+    let is_left = report.kinds.iter().any(|kind| kind.live > kind.peak);
+    is_left.then_some("live counts what processes had not released when they ended")
 }
 
 /// Acquisitions that failed, a phrase for each kind.

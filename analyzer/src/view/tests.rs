@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use serde_json::json;
 
-use super::{Look, render, screen};
+use super::{Look, render, screen, table};
 use crate::cli::Format;
 use crate::escape::width;
 use crate::report::*;
@@ -223,6 +223,18 @@ fn a_clean_verdict_is_not_given_for_what_was_not_seen() {
     assert!(text.starts_with("nothing found in what was seen of server"), "{text}");
     report.processes.clear();
     assert!(shown(&report, Format::Table, false).starts_with("no process was traced"));
+}
+
+#[test]
+fn more_live_ones_than_there_ever_were_at_one_time_are_explained() {
+    let mut report = clean();
+    let note = table::live_note(&leaking());
+    assert_eq!(note, None, "{:?}", leaking().kinds);
+    report.kinds[0].live = report.kinds[0].peak + 1;
+    for format in [Format::Table, Format::Markdown] {
+        let text = shown(&report, format, true);
+        assert!(text.contains("not released when they ended"), "{text}");
+    }
 }
 
 #[test]
