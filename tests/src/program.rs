@@ -97,7 +97,8 @@ fn built(source: &Path, output: Output, libraries: &[PathBuf]) -> Result<PathBuf
 fn target_of(source: &Path, output: Output, libraries: &[PathBuf]) -> PathBuf {
     let mut hasher = DefaultHasher::new();
     hash_with_includes(source, &mut hasher);
-    (output, libraries, compilers()).hash(&mut hasher);
+    // With its path, which its debug information names: a checkout may move together with `target`.
+    (source, output, libraries, compilers()).hash(&mut hasher);
     let stem = source.file_stem().expect("a file name").to_string_lossy();
     let directory = artifacts::profile_dir().join("resshim-programs");
     let hash = hasher.finish();
