@@ -147,7 +147,7 @@ pub struct Header {
     pub unseen: AtomicU64,
     /// Children made by vfork so far.
     pub vforks: AtomicU32,
-    /// Bit per descriptor-table fact: 1 = the census was taken.
+    /// [`FACT_CENSUS`], [`FACT_OWN_MAP`].
     pub facts: AtomicU32,
     /// Processor time of the process when it ended, nanoseconds; 0 = not known.
     pub end_cpu_ns: AtomicU64,
@@ -156,6 +156,12 @@ pub struct Header {
     /// Stacks whose managed frames are not whole: no row was free for a function, or none could be read.
     pub managed_lost: AtomicU32,
 }
+
+/// A bit of [`Header::facts`]: the census of descriptors was taken.
+pub const FACT_CENSUS: u32 = 1;
+/// A bit of [`Header::facts`]: a perf map of this process is there because `resshim run` asked for it, and
+/// is to be removed when the process has ended.
+pub const FACT_OWN_MAP: u32 = 2;
 
 /// A bit of [`Header::runtimes`]: the runtime is in the process, its frames are read.
 pub const RUNTIME_FRAMES: u8 = 1;

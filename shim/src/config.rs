@@ -88,6 +88,8 @@ pub struct Config {
     pub max_bytes: u64,
     /// Store all arguments.
     pub all_arguments: bool,
+    /// `RESSHIM_HOOKS` names `node`: `resshim run` has extended `NODE_OPTIONS`.
+    pub is_hooked: bool,
     /// Frames of generated code that belong to a stack, 0 = by what runs here.
     pub jit_frames: usize,
     /// Remarks for the report, one a line.
@@ -107,6 +109,7 @@ impl Config {
         ring_bytes: 0,
         max_bytes: 0,
         all_arguments: false,
+        is_hooked: false,
         jit_frames: 0,
         remarks: Text::EMPTY,
     };
@@ -138,6 +141,10 @@ impl Config {
                 self.jit_frames = (frames as usize).clamp(1, 128);
                 (1..=128).contains(&frames)
             }),
+            b"HOOKS" => {
+                self.is_hooked = value.split(|byte| *byte == b',').any(|word| word == b"node");
+                true
+            }
             b"ARGS" => match value {
                 b"1" => {
                     self.all_arguments = true;

@@ -17,20 +17,52 @@ const OPTION: &[u8] = b"--interpreted-frames-native-stack";
 /// programs that do not, and whose generated code keeps no frame pointers.
 const EXECUTABLES: &[&[u8]] = &[b"node", b"electron"];
 
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// The option by which `resshim run` has V8 write a perf map.
+const MAP: &[u8] = b"--perf-basic-prof-only-functions";
+/// How every option begins that has V8 write one.
+const MAPS: &[u8] = b"--perf-";
 
-/// Takes an argument, or the value of `NODE_OPTIONS`.
-pub fn note(words: &[u8]) {
-    if has_option(words) {
+static ASKED: AtomicBool = AtomicBool::new(false);
+static MAPPED: AtomicBool = AtomicBool::new(false);
+static MAPPED_OTHERWISE: AtomicBool = AtomicBool::new(false);
+
+/// Takes an argument.
+pub fn note_argument(word: &[u8]) {
+    note_word(word);
+    if is_same(word.get(..MAPS.len()).unwrap_or(&[]), MAPS) {
+        MAPPED_OTHERWISE.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Takes the value of `NODE_OPTIONS`.
+pub fn note_options(words: &[u8]) {
+    for word in words.split(|byte| byte.is_ascii_whitespace()) {
+        note_word(word);
+        if is_same(word, MAP) {
+            MAPPED.store(true, Ordering::Relaxed);
+        } else if is_same(word.get(..MAPS.len()).unwrap_or(&[]), MAPS) {
+            MAPPED_OTHERWISE.store(true, Ordering::Relaxed);
+        }
+    }
+}
+
+fn note_word(word: &[u8]) {
+    if is_same(word, OPTION) {
         ASKED.store(true, Ordering::Relaxed);
     }
 }
 
 /// V8 takes `_` for `-`.
-fn has_option(words: &[u8]) -> bool {
+fn is_same(word: &[u8], option: &[u8]) -> bool {
     let same = |(a, b): (&u8, &u8)| a == b || (*a == b'_' && *b == b'-');
-    let is_option = |word: &[u8]| word.len() == OPTION.len() && word.iter().zip(OPTION).all(same);
-    words.split(|byte| byte.is_ascii_whitespace()).any(is_option)
+    word.len() == option.len() && word.iter().zip(option).all(same)
+}
+
+/// Whether a perf map of this process is there because `resshim run` asked for it, and nobody else did.
+pub fn is_map_ours() -> bool {
+    crate::start::settings().is_hooked
+        && MAPPED.load(Ordering::Relaxed)
+        && !MAPPED_OTHERWISE.load(Ordering::Relaxed)
 }
 
 /// Frames of generated code that belong to a stack; `asked`: what the user says, 0 = nothing.

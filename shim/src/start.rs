@@ -136,7 +136,7 @@ unsafe fn read_start_stack(config: &mut Config) -> u64 {
         for index in 1..=*stack {
             let argument = *stack.add(index) as *const c_char;
             if index > 1 && !argument.is_null() {
-                crate::generated::note(CStr::from_ptr(argument).to_bytes());
+                crate::generated::note_argument(CStr::from_ptr(argument).to_bytes());
             }
         }
         let mut at = stack.add(1 + *stack + 1);
@@ -166,7 +166,7 @@ unsafe fn read_start_stack(config: &mut Config) -> u64 {
             } else if let Some(value) =
                 CStr::from_ptr(text).to_bytes().strip_prefix(b"NODE_OPTIONS=")
             {
-                crate::generated::note(value);
+                crate::generated::note_options(value);
             }
             at = at.add(1);
         }

@@ -7,7 +7,8 @@
 //!   SIGCHLD never reaps, and is right).
 //! * What is left when the process is over: `still-open`, only where it was asked for.
 //!
-//! Never: descriptors 0 to 2, inherited ones, what is being released, what exec passed on.
+//! Never: descriptors 0 to 2, inherited ones, what is being released, what exec passed on, a runtime's map
+//! of the code that it makes.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,6 +18,7 @@ use serde_json::json;
 
 use super::growth::{Outlivers, active_until, growth, is_judged_by};
 use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
+use crate::collect::code_maps::is_map;
 use crate::model::Model;
 use crate::model::process::Ending;
 use crate::model::resource::{Handle, Live, SiteStats};
@@ -138,8 +140,11 @@ impl Analysis for Leak {
 /// Whether a resource can be a leak at all.
 fn can_leak(live: &Live) -> bool {
     let is_standard = matches!(live.handle, Handle::Fd { number: 0..=2, .. });
+    // A runtime's own, for profilers, held as long as it runs.
+    let is_map = matches!(live.handle, Handle::Fd { .. }) && is_map(&live.label);
     !live.is_foreign
         && !is_standard
+        && !is_map
         && !matches!(live.state, RowState::Closing | RowState::Detached)
 }
 

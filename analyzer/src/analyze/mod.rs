@@ -76,8 +76,10 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     fold.last_seen(if ended > 0 { trace.clock.of_monotonic(ended) } else { 0 });
     let damage = events.anomalies.bad_lengths + events.anomalies.stray_texts + events.unreadable;
     let unknown = events.anomalies.unknown_ops;
-    let model = fold.finish(&trace.clock, lives);
+    let mut model = fold.finish(&trace.clock, lives);
     let mut names = TraceNames::of(path, &trace);
+    let same = names.same_sites(&model);
+    model.merge_sites(&same);
     let asked = analysis::Options { at_exit: options.at_exit };
     let findings = analysis::run(&model, &asked, &mut names);
     let mut diagnostics = diagnostics(&trace, &model, damage, unknown);

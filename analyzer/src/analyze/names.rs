@@ -3,14 +3,23 @@
 //! They are resolved when a trace is closed, whoever reads it later and whatever is asked then: the
 //! program may be another one by that time.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
+
+use resshim_format::op::Op;
 
 use crate::analysis::{Names, StackRef};
+use crate::collect::code_maps::CodeMaps;
 use crate::error::Result;
+use crate::model::Model;
+use crate::model::kind::KindId;
+use crate::model::resource::SiteStats;
 use crate::report::Diagnostic;
+use crate::source::generated;
 use crate::source::rows::Stack;
 use crate::source::trace::{Trace, TraceRegion};
+use crate::symbols::generated::GeneratedCode;
 use crate::symbols::{self, ResolvedSite, Symbols};
 
 /// Stacks whose names are stored without anybody asking for them.
@@ -30,6 +39,8 @@ pub fn store_names(path: &Path) -> Result<()> {
 pub(super) struct TraceNames<'t> {
     symbols: Symbols,
     regions: &'t [TraceRegion],
+    /// When each stack was seen first, where code made at run time has names: by region and stack.
+    first_seen: HashMap<(u64, u32), u64>,
     /// The trace has stored names.
     has_stored: bool,
 }
@@ -43,7 +54,68 @@ impl<'t> TraceNames<'t> {
             symbols.set_image(region.state.header.region_id, symbols::Image::of(&region.state));
         }
         let has_stored = has_store && path.join(symbols::stored::FILE).exists();
-        TraceNames { symbols, regions: &trace.regions, has_stored }
+        let regions = &trace.regions;
+        let mut names = TraceNames { symbols, regions, first_seen: HashMap::new(), has_stored };
+        names.take_generated(path, trace);
+        names
+    }
+
+    /// Names of code that was made at run time: those that a collector stored, else, of processes that no
+    /// collector looks after, those that stand in their maps now.
+    fn take_generated(&mut self, path: &Path, trace: &Trace) {
+        let mut known: HashMap<u64, Arc<GeneratedCode>> = HashMap::new();
+        for region in &trace.regions {
+            let header = &region.state.header;
+            let mut batches = generated::read(path, header.region_id);
+            if batches.is_empty() && region.file.is_some() {
+                CodeMaps::of(header).close(&region.state, &mut |batch| {
+                    batches.push(batch.clone());
+                    true
+                });
+            }
+            let code = match batches.is_empty() {
+                // A fork child runs what its parent had compiled.
+                true => known.get(&header.parent_region).cloned(),
+                false => {
+                    let time = |ns| trace.clock.of_monotonic(ns);
+                    Some(Arc::new(GeneratedCode::of(&batches, time)))
+                }
+            };
+            let Some(code) = code else { continue };
+            for site in region.state.sites() {
+                let first = trace.clock.ns(site.first);
+                let seen = self.first_seen.entry((header.region_id, site.stack)).or_insert(first);
+                *seen = first.min(*seen);
+            }
+            self.symbols.set_generated(header.region_id, code.clone());
+            known.insert(header.region_id, code);
+        }
+    }
+
+    /// For each site the first that is the same line of the program, by the names of its frames.
+    pub(super) fn same_sites(&mut self, model: &Model) -> Vec<u32> {
+        let mut same: Vec<u32> = (0..model.sites.len() as u32).collect();
+        let is_asked = |names: &Self, site: &SiteStats| {
+            let region = names.regions.get(site.image as usize);
+            let id = region.map_or(0, |region| region.state.header.region_id);
+            site.stack != 0 && names.symbols.has_generated(id)
+        };
+        let asked: Vec<usize> =
+            (0..model.sites.len()).filter(|index| is_asked(self, &model.sites[*index])).collect();
+        let at = |index: &usize| {
+            let site = &model.sites[*index];
+            StackRef { image: site.image, stack: site.stack }
+        };
+        self.prepare(&asked.iter().map(at).collect::<Vec<_>>());
+        let mut known: HashMap<(u32, KindId, Option<Op>, String), u32> = HashMap::new();
+        for index in &asked {
+            let site = &model.sites[*index];
+            if let Some(likeness) = self.site(at(index)).likeness() {
+                let key = (site.image, site.kind, site.op, likeness);
+                same[*index] = *known.entry(key).or_insert(*index as u32);
+            }
+        }
+        same
     }
 
     /// What kept binaries from giving names.
@@ -87,7 +159,10 @@ impl Names for TraceNames<'_> {
 
     fn site(&mut self, at: StackRef) -> ResolvedSite {
         match self.stack(at) {
-            Some((region, stack)) => self.symbols.site(region, &stack),
+            Some((region, stack)) => {
+                let seen = self.first_seen.get(&(region, at.stack)).copied();
+                self.symbols.site_seen(region, &stack, seen)
+            }
             None => ResolvedSite::default(),
         }
     }

@@ -12,6 +12,7 @@ use resshim_format::ring::reader::{self, Records};
 use resshim_format::ring::{CHUNK_HEADER, ChunkState, StateWord, word};
 use rustix::fs::FlockOperation;
 
+use super::code_maps::CodeMaps;
 use super::proc::{self, ProcessId};
 use super::reconcile::{self, Inherited};
 use super::store::{Part, Place, Store};
@@ -53,6 +54,7 @@ pub struct Followed {
     chunks: HashMap<u32, Chunk>,
     facts: ProcessFacts,
     inherited: Option<Inherited>,
+    code_maps: CodeMaps,
     next_reading: Instant,
     next_comparison: Instant,
 }
@@ -98,6 +100,7 @@ impl Followed {
             chunks: HashMap::new(),
             facts,
             inherited: None,
+            code_maps: CodeMaps::of(file.header()),
             next_reading: now,
             next_comparison: now + FIRST_COMPARISON,
             file,
@@ -228,12 +231,15 @@ impl Followed {
         true
     }
 
-    /// Reads `/proc/PID` and compares the descriptors, each when it is time.
-    pub fn look(&mut self) {
+    /// Reads `/proc/PID` and what names of generated code have come, and compares the descriptors, each
+    /// when it is time.
+    pub fn look(&mut self, store: &mut Store) {
         let now = Instant::now();
         if now >= self.next_reading {
             self.next_reading = now + READING;
             self.read_process();
+            let region = self.facts.region;
+            self.code_maps.look(&mut |batch| store.code(region, batch));
         }
         if now >= self.next_comparison {
             self.compare();
@@ -279,7 +285,16 @@ impl Followed {
         self.facts.ended = ended;
         self.facts.ended_monotonic_ns = if ended { proc::monotonic_ns() } else { 0 };
         match self.file.read() {
-            Ok(region) => store.region(&self.file, &region, &self.facts),
+            Ok(region) => {
+                let id = self.facts.region;
+                self.code_maps.close(&region, &mut |batch| store.code(id, batch));
+                self.facts.code_map_bytes = self.code_maps.bytes();
+                let stored = store.region(&self.file, &region, &self.facts);
+                if ended && stored {
+                    self.code_maps.remove();
+                }
+                stored
+            }
             Err(error) => {
                 store.note(&error.to_string());
                 false

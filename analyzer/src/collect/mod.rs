@@ -5,6 +5,7 @@
 //! kill at any moment leaves a trace that reads: live regions stay where they are until what they
 //! hold is stored, and a collector that starts again goes on with its own trace.
 
+pub mod code_maps;
 pub mod follow;
 pub mod live;
 pub mod proc;
@@ -155,7 +156,7 @@ impl Collector {
         let mut busy = false;
         for followed in self.followed.values_mut() {
             busy |= followed.drain(&mut self.store, false);
-            followed.look();
+            followed.look(&mut self.store);
         }
         let ended = self.close_ended();
         let now = Instant::now();

@@ -4,6 +4,7 @@
 //! collector), states and manifest are replaced whole. The first write that fails ends the
 //! collecting: it is said once, the traced programs run on, what is stored stays readable.
 
+use std::collections::HashSet;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -14,6 +15,7 @@ use resshim_format::ring::{CHUNK_HEADER, word};
 
 use crate::error::{Error, Result};
 use crate::source::frame::{EVENTS_FILE, FrameHead, FrameWriter, Frames};
+use crate::source::generated::{self, Batch};
 use crate::source::manifest::{
     MANIFEST_FILE, Manifest, ProcessFacts, REGIONS_DIRECTORY, region_path, replace,
 };
@@ -69,6 +71,8 @@ pub struct Store {
     max_bytes: Option<u64>,
     /// Bytes of stored states.
     state_bytes: u64,
+    /// Regions whose names of generated code end with a whole part.
+    repaired: HashSet<u64>,
     /// The manifest as it will be written next.
     pub manifest: Manifest,
 }
@@ -141,6 +145,7 @@ impl Store {
             writer: FrameWriter::new().map_err(io)?,
             max_bytes,
             state_bytes: 0,
+            repaired: HashSet::new(),
             manifest,
         };
         store.manifest.write(path).map_err(io)?;
@@ -262,6 +267,20 @@ impl Store {
             self.manifest.collector.regions += 1;
         }
         stored
+    }
+
+    /// Appends names of generated code; true when they are stored.
+    pub fn code(&mut self, region: u64, batch: &Batch) -> bool {
+        if !self.takes_events() {
+            return false;
+        }
+        if self.repaired.insert(region) {
+            // What a killed collector left half written would hide what follows.
+            let _ = generated::repair(&self.path, region);
+        }
+        let appended = generated::append(&self.path, region, batch);
+        self.state_bytes += appended.as_ref().copied().unwrap_or(0);
+        self.kept(appended.map(drop))
     }
 
     /// Replaces the manifest. A full disk may keep the old one: it says nothing wrong.

@@ -14,6 +14,7 @@ pub mod hash;
 pub mod image;
 pub mod kind;
 pub mod mappings;
+mod merge;
 pub mod process;
 pub mod resource;
 mod runtimes;

@@ -108,6 +108,8 @@ pub struct ProcessFacts {
     pub limits: BTreeMap<String, u64>,
     /// Control group (the unified one, or the first).
     pub cgroup: String,
+    /// Bytes of maps of generated code (`perf-PID.map`, `jit-PID.dump`) that were read.
+    pub code_map_bytes: u64,
 }
 
 /// Descriptors that the shim did not see being opened.

@@ -10,6 +10,7 @@ pub mod clock;
 pub mod elf;
 pub mod events;
 pub mod frame;
+pub mod generated;
 pub mod index;
 pub mod manifest;
 pub mod open;

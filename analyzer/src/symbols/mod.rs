@@ -5,18 +5,18 @@
 //! says the same after a rebuild, on another machine, with the binary deleted. A binary that is not
 //! the one that ran gives no names, and that is said.
 //!
-//! What perf maps of just-in-time compilers know belongs into `frames_at`, where no module holds an
-//! address.
+//! Where no module holds an address, it is that of code made at run time: [`generated`] knows its names.
 
 mod demangle;
 mod depth;
 mod elf;
 pub mod file;
+pub mod generated;
 pub mod managed;
 pub mod normalise;
 mod resolve;
 #[cfg(test)]
-mod scratch;
+pub(crate) mod scratch;
 pub mod source_line;
 pub mod stored;
 pub mod user;
@@ -24,10 +24,12 @@ pub mod user;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::report::{Diagnostic, Frame, Site};
 use crate::source::region::Region;
 use crate::source::rows::{Module, Stack};
+use generated::GeneratedCode;
 use resolve::{Binary, Name, Problem, Wanted};
 use resshim_format::table::FRAME_MANAGED;
 use stored::Names;
@@ -90,6 +92,12 @@ impl ResolvedSite {
     pub fn finding_id(&self, rule: &str, kind: &str) -> String {
         normalise::finding_id(rule, kind, &self.acquiring, &self.own)
     }
+    /// What tells this site from others whose stacks lead through code made at run time: such code moves
+    /// when it is compiled again, and one line of the program has then several stacks. `None`: no such code.
+    pub fn likeness(&self) -> Option<String> {
+        let frames = &self.site.frames;
+        frames.iter().any(generated::is_told).then(|| generated::likeness(frames))
+    }
     /// The first frame of the program's own code.
     pub fn user_frame(&self) -> Option<&Frame> {
         self.site.frames.get(self.site.user)
@@ -101,6 +109,8 @@ pub struct Symbols {
     /// Where names are stored.
     trace: Option<PathBuf>,
     images: HashMap<u64, Image>,
+    /// By region.
+    generated: HashMap<u64, Arc<GeneratedCode>>,
     names: Names,
     /// Least recently used first.
     open: Vec<(String, Binary)>,
@@ -126,6 +136,7 @@ impl Symbols {
         Symbols {
             trace: trace.map(Path::to_owned),
             images: HashMap::new(),
+            generated: HashMap::new(),
             names: trace.map(Names::read).unwrap_or_default(),
             open: Vec::new(),
             problems: BTreeMap::new(),
@@ -141,6 +152,16 @@ impl Symbols {
     /// Makes an image known, or known better, by the id of its region.
     pub fn set_image(&mut self, region: u64, image: Image) {
         self.images.insert(region, image);
+    }
+
+    /// Makes known what a compiler made at run time in the image of a region.
+    pub fn set_generated(&mut self, region: u64, code: Arc<GeneratedCode>) {
+        self.generated.insert(region, code);
+    }
+
+    /// Whether names of code made at run time are known of the image of a region.
+    pub fn has_generated(&self, region: u64) -> bool {
+        self.generated.get(&region).is_some_and(|code| !code.is_empty())
     }
 
     /// Resolves many stacks at once: each binary is opened once, asked once and closed again.
@@ -170,16 +191,27 @@ impl Symbols {
 
     /// The site of a stack.
     pub fn site(&mut self, region: u64, stack: &Stack) -> ResolvedSite {
+        self.site_seen(region, stack, None)
+    }
+
+    /// The site of a stack that was seen first at `seen_ns` in the trace's time, if that is known: at an
+    /// address that had been another code's before, or was later, it is the one of that time.
+    pub fn site_seen(&mut self, region: u64, stack: &Stack, seen_ns: Option<u64>) -> ResolvedSite {
         self.prepare([(region, stack)]);
         let empty = Image::default();
         let image = self.images.get(&region).unwrap_or(&empty);
+        let generated = self.generated.get(&region);
         let mut native = Vec::new();
         for address in calls(stack) {
             // Hostile debug information can claim a thousand inlined calls at each address.
             if native.len() >= MAX_FRAMES {
                 break;
             }
-            native.extend(frames_at(image, &self.names, address, stack.epoch));
+            let frames = frames_at(image, &self.names, address, stack.epoch);
+            native.extend(frames.unwrap_or_else(|| {
+                let name = generated.and_then(|code| code.name(address, seen_ns));
+                vec![generated_frame(address, name.unwrap_or_default())]
+            }));
         }
         let (frames, keys): (Vec<Frame>, Vec<FrameKey>) =
             managed::weave(stack, &image.codes, native).into_iter().unzip();
@@ -199,7 +231,7 @@ impl Symbols {
             return Frame::default();
         };
         // The outermost: what is inlined at its first instruction is no name for it.
-        let frames = frames_at(image, &self.names, address, epoch);
+        let frames = frames_at(image, &self.names, address, epoch).unwrap_or_default();
         frames.into_iter().next_back().unwrap_or_default().0
     }
 
@@ -317,13 +349,34 @@ fn module_path(image: &Image, module: &Module) -> PathBuf {
     resolve::absolute(&module.path, &image.cwd)
 }
 
-/// The frames of one address, innermost first.
-fn frames_at(image: &Image, names: &Names, address: u64, epoch: u32) -> Vec<(Frame, FrameKey)> {
-    let Some((_, place)) = find(image, address, epoch) else {
-        let frame = Frame { offset: address, ..Frame::default() };
-        let key = FrameKey { module: None, text: String::new(), named: false };
-        return vec![(frame, key)];
+/// The frame of an address that no module holds.
+fn generated_frame(address: u64, name: Name) -> (Frame, FrameKey) {
+    let frame = Frame {
+        function: name.function.to_string(),
+        file: name.file.to_string(),
+        line: name.line,
+        offset: address,
+        ..Frame::default()
     };
+    // Addresses are others in every run. The file is part of it: `handler` is in every other one.
+    let named = !frame.function.is_empty();
+    let file = frame.file.rsplit('/').next().unwrap_or_default();
+    let text = match (named, file) {
+        (false, _) => String::new(),
+        (true, "") => frame.function.clone(),
+        (true, file) => format!("{file}:{}", frame.function),
+    };
+    (frame, FrameKey { module: None, text, named })
+}
+
+/// The frames of one address, innermost first; `None` where no module holds it.
+fn frames_at(
+    image: &Image,
+    names: &Names,
+    address: u64,
+    epoch: u32,
+) -> Option<Vec<(Frame, FrameKey)>> {
+    let (_, place) = find(image, address, epoch)?;
     let module = place.path.to_string_lossy().into_owned();
     let nameless = [Name::default()];
     let known = names
@@ -355,7 +408,7 @@ fn frames_at(image: &Image, names: &Names, address: u64, epoch: u32) -> Vec<(Fra
         let key = FrameKey { module: Some(place.key.clone()), text, named };
         (frame, key)
     };
-    known.iter().enumerate().map(frame).collect()
+    Some(known.iter().enumerate().map(frame).collect())
 }
 
 /// Drops what is innermost and nobody's, finds the user's frame, makes the ids.
@@ -366,11 +419,12 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
     let exe = resolve::absolute(&image.exe, &image.cwd);
     let exe = exe.to_string_lossy();
     let origins: Vec<Origin> = frames.iter().map(|f| user::origin(f, &exe)).collect();
-    if frames.iter().any(|frame| managed::runtime_of(frame).is_some()) {
+    let tells = |frame: &Frame| managed::runtime_of(frame).is_some() || generated::is_told(frame);
+    if frames.iter().any(tells) {
         // By which functions an interpreter comes from one line to the next is its own affair, and
         // another build's is another.
         for ((frame, key), origin) in frames.iter().zip(&mut keys).zip(&origins) {
-            if *origin <= Origin::Runtime && managed::runtime_of(frame).is_none() {
+            if *origin <= Origin::Runtime && !tells(frame) {
                 key.text.clear();
             }
         }

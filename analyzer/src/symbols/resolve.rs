@@ -32,7 +32,7 @@ const BATCH: usize = 4096;
 pub const DEBUG_DIRECTORIES: [&str; 1] = ["/usr/lib/debug"];
 
 /// One function at an offset; several where calls were inlined.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Name {
     /// Demangled.
     pub function: Arc<str>,

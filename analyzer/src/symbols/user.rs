@@ -7,7 +7,7 @@ use std::path::Path;
 
 use resshim_format::table::Runtime;
 
-use super::managed;
+use super::{generated, managed};
 use crate::report::Frame;
 
 /// Whose code it is; later ones are nearer to whoever reads the report.
@@ -125,11 +125,7 @@ pub fn origin(frame: &Frame, exe: &str) -> Origin {
         return of_managed(frame, runtime);
     }
     if frame.module.is_empty() {
-        // Code that a runtime made has a name from its perf map, and is the program's.
-        return match frame.function.is_empty() {
-            true => Origin::Unknown,
-            false => of_path(&frame.function).unwrap_or(Origin::Own),
-        };
+        return of_generated(frame);
     }
     let module = module_origin(&frame.module, exe);
     if module < Origin::Own {
@@ -140,6 +136,19 @@ pub fn origin(frame: &Frame, exe: &str) -> Origin {
         return Origin::Standard;
     }
     of_source(&frame.file).unwrap_or(Origin::Own)
+}
+
+/// Of code that a runtime made, which has its name from a map; it is the program's, if nobody else's.
+fn of_generated(frame: &Frame) -> Origin {
+    if frame.function.is_empty() {
+        return Origin::Unknown;
+    }
+    // Node's own library: `node:fs`, before Node 16 `internal/fs/utils.js`.
+    let is_nodes = frame.file.starts_with("node:") || frame.file.starts_with("internal/");
+    if is_nodes || generated::is_glue(frame) {
+        return Origin::Runtime;
+    }
+    of_path(&frame.file).or_else(|| of_path(&frame.function)).unwrap_or(Origin::Own)
 }
 
 /// Packages of Java that are somebody else's, by the start of a class's name.
@@ -496,6 +505,18 @@ mod tests {
             1
         );
         assert_eq!(user(exe, &[frame(socket, "", ""), frame(exe, "", "")]), 0);
+    }
+
+    #[test]
+    fn of_generated_code_what_is_neither_nodes_nor_a_packages_is_own() {
+        let of = |function: &str, file: &str| origin(&frame("", function, file), "/usr/bin/node");
+        assert_eq!(of("openSync", "node:fs"), Origin::Runtime);
+        assert_eq!(of("emit", "node:internal/x"), Origin::Runtime);
+        assert_eq!(of("Builtin:CEntry", ""), Origin::Runtime);
+        assert_eq!(of("next", "/srv/app/node_modules/express/lib/router.js"), Origin::Package);
+        assert_eq!(of("leaky", "/srv/app/app.js"), Origin::Own);
+        assert_eq!(of("<module>", "[eval]"), Origin::Own);
+        assert_eq!(of("", "/srv/app/app.js"), Origin::Unknown);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::region::Region;
 use crate::{start, sys};
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
-use resshim_format::header::Level;
+use resshim_format::header::{FACT_CENSUS, Level};
 use resshim_format::op::{Kind, Op};
 use resshim_format::record::{FD_CLOEXEC, FD_INHERITED, FD_NONBLOCK, FD_STREAM, FdArgs, FdHandle};
 use resshim_format::table::{FdRow, LABEL_BYTES, RowState, generation};
@@ -345,5 +345,5 @@ pub fn census(region: Region) {
         row.state.store(RowState::Live.word(1), Ordering::Release);
         region.note_used::<FdRow>(fd as u32 + 1, false);
     });
-    region.header().facts.fetch_or(1, Ordering::Relaxed);
+    region.header().facts.fetch_or(FACT_CENSUS, Ordering::Relaxed);
 }

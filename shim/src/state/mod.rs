@@ -14,12 +14,16 @@ pub mod threads;
 
 use crate::region::Region;
 use core::sync::atomic::{AtomicU64, Ordering};
+use resshim_format::header::FACT_OWN_MAP;
 use resshim_format::op::Kind;
 
 /// A region was made: notes what was there before it.
 pub fn begin(region: Region) {
     crate::stack::announce_known();
     fds::census(region);
+    if crate::generated::is_map_ours() {
+        region.header().facts.fetch_or(FACT_OWN_MAP, Ordering::Relaxed);
+    }
 }
 
 /// Stores `text` into a row's words, NUL-padded; a longer one keeps its end, which tells more of a path.
