@@ -115,6 +115,7 @@ impl Config {
     };
 
     /// Takes one variable `name` (without `RESSHIM_`) with its value.
+    #[inline(always)]
     pub fn set(&mut self, name: &[u8], value: &[u8]) {
         let fits = match name {
             b"OUT" => value.first() == Some(&b'/') && self.out.replace(value),

@@ -31,15 +31,6 @@ pub fn hash(key: u64) -> u64 {
 }
 
 impl<const LAST: usize> Index<LAST> {
-    /// Empty.
-    pub const fn new() -> Index<LAST> {
-        Index {
-            first: [const { AtomicU64::new(0) }; FIRST],
-            second: [const { AtomicU64::new(0) }; SECOND],
-            last: [const { AtomicU64::new(0) }; LAST],
-        }
-    }
-
     /// The slots that may hold `hash`, in the order of search: few, neighbours, level after level.
     #[inline(always)]
     fn levels(&self, hash: u64) -> [&[AtomicU64]; 3] {
@@ -171,16 +162,6 @@ pub struct FreeList<const N: usize> {
 }
 
 impl<const N: usize> FreeList<N> {
-    /// All free.
-    pub const fn new() -> FreeList<N> {
-        FreeList {
-            top: AtomicU64::new(0),
-            fresh: AtomicU32::new(0),
-            links: [const { AtomicU32::new(0) }; N],
-            taken: [const { AtomicU8::new(0) }; N],
-        }
-    }
-
     /// A free row.
     pub fn take(&self) -> Option<u32> {
         // Bounded: a thread that loses this often goes on without a row instead.

@@ -5,8 +5,11 @@
 //! finds zeros, which mean "nothing yet", and makes its own region. A vfork child shares it and is
 //! told apart by its thread's `in_vfork`.
 
+#![allow(unsafe_code, reason = "the static is defined in assembly")]
+
 use crate::index::{FreeList, Index};
 use crate::layout::{PAGE, RESERVE, rows};
+use crate::stack::apart;
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Words of the map of promised pages.
@@ -116,51 +119,10 @@ pub struct Private {
     pub kind_hashes: [AtomicU64; 128],
 }
 
-/// The one instance.
-pub static PRIVATE: Private = Private {
-    status: AtomicU32::new(0),
-    incarnation: AtomicU32::new(0),
-    base: AtomicUsize::new(0),
-    region_id: AtomicU64::new(0),
-    layout: AtomicU32::new(0),
-    may_come_later: AtomicU32::new(0),
-    pages: [const { AtomicU64::new(0) }; PAGE_WORDS],
-    promised: AtomicU64::new(0),
-    headroom_checked: AtomicU64::new(0),
-    no_growth: AtomicU32::new(0),
-    accounted: AtomicU64::new(0),
-    no_chunks: AtomicU32::new(0),
-    chunks: AtomicU32::new(0),
-    chunk_limit: AtomicU32::new(0),
-    owners: AtomicU32::new(0),
-    shared_places: [const { AtomicU32::new(0) }; SHARED_PLACES],
-    frozen: [const { AtomicU64::new(0) }; 2],
-    frozen_kinds: AtomicU64::new(0),
-    used: [const { AtomicU32::new(0) }; 16],
-    ends: [const { AtomicU32::new(0) }; 16],
-    free_threads: FreeList::new(),
-    free_children: FreeList::new(),
-    free_heap: FreeList::new(),
-    free_mappings: FreeList::new(),
-    free_annotated: FreeList::new(),
-    stacks: Index::new(),
-    sites: Index::new(),
-    failures: Index::new(),
-    heap: Index::new(),
-    mappings: Index::new(),
-    annotated: Index::new(),
-    threads: Index::new(),
-    children: Index::new(),
-    codes: Index::new(),
-    heap_filter: [const { AtomicU64::new(0) }; 512],
-    heap_all: AtomicU32::new(0),
-    heap_counts: [const { AtomicU32::new(0) }; 512 * 64],
-    starts: [const { [const { AtomicUsize::new(0) }; 3] }; rows::THREADS],
-    kind_hashes: [const { AtomicU64::new(0) }; 128],
-    start_ticks: AtomicU64::new(0),
-    pid: AtomicU32::new(0),
-    unseen: AtomicU64::new(0),
-};
+apart! {
+    /// The one instance.
+    pub static PRIVATE: Private = "resshim_private";
+}
 
 impl Private {
     /// The region's status.

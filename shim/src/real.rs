@@ -5,8 +5,11 @@
 //! answer twice.
 #![allow(unsafe_code, reason = "dlsym and the pointers it gives")]
 
+mod symbols;
+
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};
+use symbols::Found;
 
 unsafe extern "C" {
     /// `dlsym@GLIBC_2.2.5`: the default version is 2.34 on newer systems, and a preload that asks
@@ -16,18 +19,7 @@ unsafe extern "C" {
     fn __errno_location() -> *mut c_int;
 }
 
-// redhook calls `dlsym` by its plain name: this hidden one answers, so that the object imports only
-// the old version.
-core::arch::global_asm!(
-    ".symver resshim_dlsym_2_2_5, dlsym@GLIBC_2.2.5",
-    ".text",
-    ".globl dlsym",
-    ".hidden dlsym",
-    ".type dlsym,@function",
-    "dlsym:",
-    "jmp qword ptr [rip + resshim_dlsym_2_2_5@GOTPCREL]",
-    ".size dlsym, . - dlsym",
-);
+core::arch::global_asm!(".symver resshim_dlsym_2_2_5, dlsym@GLIBC_2.2.5");
 
 /// `RTLD_NEXT`.
 const NEXT: *mut c_void = -1isize as *mut c_void;
@@ -38,13 +30,31 @@ const DEFAULT: *mut c_void = core::ptr::null_mut();
 #[repr(C)]
 pub struct Real {
     address: AtomicPtr<c_void>,
-    name: &'static CStr,
+    name: *const c_char,
+    name_bytes: u32,
+    hash: u32,
 }
+// SAFETY: the name is a constant.
+unsafe impl Sync for Real {}
 
 impl Real {
     /// Not resolved yet.
     pub const fn new(name: &'static CStr) -> Real {
-        Real { name, address: AtomicPtr::new(core::ptr::null_mut()) }
+        Real {
+            address: AtomicPtr::new(core::ptr::null_mut()),
+            name: name.as_ptr(),
+            name_bytes: name.count_bytes() as u32,
+            hash: symbols::hash(name),
+        }
+    }
+
+    /// The symbol.
+    pub fn name(&self) -> &'static CStr {
+        // SAFETY: both are of the one `CStr` that `new` was given.
+        unsafe {
+            let bytes = core::slice::from_raw_parts(self.name.cast(), self.name_bytes as usize + 1);
+            CStr::from_bytes_with_nul_unchecked(bytes)
+        }
     }
 
     /// Address of the real function, or of one that fails with `ENOSYS` where this system has none.
@@ -57,15 +67,43 @@ impl Real {
     /// Looks the symbol up.
     #[cold]
     pub fn resolve(&self) -> *const c_void {
-        let found = next(self.name);
+        let found = next(self.name());
         let address = if found.is_null() { missing as *const c_void as *mut c_void } else { found };
         self.address.store(address, Ordering::Relaxed);
         address
     }
 
+    fn is_resolved(&self) -> bool {
+        !self.address.load(Ordering::Relaxed).is_null()
+    }
+
     /// Whether the system has it.
     pub fn is_missing(&self) -> bool {
         core::ptr::eq(self.get(), missing as *const c_void)
+    }
+}
+
+/// Looks all of them up: in the modules' own tables first, by `dlsym` what is not found there or is out
+/// of the ordinary.
+pub fn resolve_all(all: impl Iterator<Item = &'static Real> + Clone) {
+    symbols::each_module_behind(|module| {
+        let mut is_whole = true;
+        for real in all.clone().filter(|real| !real.is_resolved()) {
+            match module.find(real.name(), real.hash) {
+                Found::At(address) => {
+                    let address = core::ptr::with_exposed_provenance_mut(address);
+                    real.address.store(address, Ordering::Relaxed);
+                }
+                Found::Unclear => {
+                    real.resolve();
+                }
+                Found::Absent => is_whole = false,
+            }
+        }
+        !is_whole
+    });
+    for real in all.filter(|real| !real.is_resolved()) {
+        real.resolve();
     }
 }
 

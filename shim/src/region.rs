@@ -56,6 +56,12 @@ pub fn live() -> Option<Region> {
     None
 }
 
+/// Whether this image, or the one it was forked from, ever made a region. Until then nothing stands in
+/// the private state, and whoever only wants to know that need not touch its page.
+pub fn was_made() -> bool {
+    make::WAS_BEGUN.load(Ordering::Relaxed) != 0
+}
+
 /// The region; made now if there is none yet.
 #[inline(always)]
 pub fn get() -> Option<Region> {

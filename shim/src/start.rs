@@ -95,8 +95,8 @@ fn start() -> bool {
         STATE.store(OFF, Ordering::Release);
         return false;
     }
+    real::resolve_all(hooks::all().map(|hook| hook.real));
     for hook in hooks::all() {
-        hook.real.resolve();
         if let Some(settle) = hook.settle.filter(|_| !hook.real.is_missing()) {
             settle();
         }
@@ -266,11 +266,18 @@ pub fn next_incarnation() -> u32 {
     INCARNATIONS.fetch_add(1, Ordering::Relaxed) + 1
 }
 
-/// Start of this process, `pid`, as it is known already if it began the image.
+/// Start of this process, `pid`; asked for once by the one that began the image.
 pub fn ticks_of(pid: u32) -> u64 {
+    if pid != IMAGE_PID.load(Ordering::Relaxed) {
+        return start_ticks();
+    }
     match IMAGE_TICKS.load(Ordering::Relaxed) {
-        ticks if ticks != 0 && pid == IMAGE_PID.load(Ordering::Relaxed) => ticks,
-        _ => start_ticks(),
+        0 => {
+            let ticks = start_ticks();
+            IMAGE_TICKS.store(ticks, Ordering::Relaxed);
+            ticks
+        }
+        ticks => ticks,
     }
 }
 
@@ -366,15 +373,15 @@ fn append_row(
         return None;
     }
     let pid = sys::pid();
-    if pid != IMAGE_PID.load(Ordering::Relaxed) || IMAGE_TICKS.load(Ordering::Relaxed) == 0 {
-        note_image();
+    if IMAGE_NAME[0].load(Ordering::Relaxed) == 0 {
+        note_name();
     }
-    let own = PRIVATE.start_ticks.load(Ordering::Relaxed);
+    let known = if region::was_made() { PRIVATE.start_ticks.load(Ordering::Relaxed) } else { 0 };
     let mut row = IndexRow {
         check: 0,
         pid,
         parent_pid: sys::parent_pid(),
-        start_ticks: if own != 0 { own } else { IMAGE_TICKS.load(Ordering::Relaxed) },
+        start_ticks: if known != 0 { known } else { ticks_of(pid) },
         region,
         monotonic_ns: sys::monotonic_ns(),
         event: event as u16,
@@ -388,9 +395,8 @@ fn append_row(
     sys::write(&index, row.sealed().as_bytes()).ok().map(drop)
 }
 
-/// Reads what every row of this image says alike: the process's start, the executable's name.
-fn note_image() {
-    IMAGE_TICKS.store(start_ticks(), Ordering::Relaxed);
+/// Reads what every row of this image and of its fork children says alike: the executable's name.
+fn note_name() {
     let mut path = [0; 512];
     let length = sys::read_link(c"/proc/self/exe", &mut path).unwrap_or(0);
     let base = path.get(..length).unwrap_or(&[]).rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
@@ -514,7 +520,7 @@ pub fn finish(end: End, status: u32) {
         return;
     }
     let errno = real::errno();
-    let region = region::live();
+    let region = if region::was_made() { region::live() } else { None };
     if let Some(region) = region {
         let op = if end == End::Aborted { Op::Abort } else { Op::Exit };
         crate::emit::plain(op, &[status as u64], &[]);

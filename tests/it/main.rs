@@ -11,6 +11,7 @@ mod languages;
 mod living;
 mod mutations;
 mod operators;
+mod originals;
 mod places;
 mod programs;
 mod quota;

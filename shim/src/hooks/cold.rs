@@ -5,7 +5,7 @@ use super::fd::{duplicated, replaced_by, replacing};
 use super::socket::{pair, socket_of, special};
 use crate::state::fds::{self, Acquired};
 use crate::table::cold_hooks;
-use core::ffi::{c_int, c_uint};
+use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use resshim_format::op::{Kind, Op};
 
 cold_hooks! {
@@ -28,4 +28,23 @@ cold_hooks! {
         after(inside, result) if result == 0 { fds::state(&inside, Op::Listen, fd, backlog as u32 as u64, &[]) };
     fn shutdown(fd: c_int, how: c_int) -> c_int;
         after(inside, result) if result == 0 { fds::state(&inside, Op::Shutdown, fd, how as u32 as u64, &[]) };
+}
+
+// redhook asks `dlsym`, by its plain name, for what our own look-up has found already: this hidden one
+// answers.
+core::arch::global_asm!(
+    ".text",
+    ".globl dlsym",
+    ".hidden dlsym",
+    ".type dlsym,@function",
+    "dlsym:",
+    "jmp {answer}",
+    ".size dlsym, . - dlsym",
+    answer = sym answer,
+);
+
+extern "C" fn answer(_: *mut c_void, name: *const c_char) -> *const c_void {
+    // SAFETY: redhook gives the name of its row, with a NUL at the end.
+    let name = unsafe { CStr::from_ptr(name) };
+    HOOKS.iter().find(|hook| hook.real.name() == name).map_or(core::ptr::null(), |h| h.real.get())
 }

@@ -12,7 +12,7 @@
 
 use crate::emit::{self, Inside};
 use crate::private::{PRIVATE, Private};
-use crate::stack::{Registers, here};
+use crate::stack::{Registers, apart, here};
 use crate::state::heap;
 use crate::tls::{self, Tls};
 use crate::{real as originals, region, sample, start, sys};
@@ -159,7 +159,7 @@ const ARENA_BYTES: usize = 16 << 10;
 struct Arena(core::cell::UnsafeCell<[u8; ARENA_BYTES]>);
 // SAFETY: parts are handed out once each, by an atomic count.
 unsafe impl Sync for Arena {}
-static ARENA: Arena = Arena(core::cell::UnsafeCell::new([0; ARENA_BYTES]));
+apart! { static ARENA: Arena = "resshim_arena"; }
 static ARENA_USED: AtomicUsize = AtomicUsize::new(0);
 static RESOLVING: AtomicUsize = AtomicUsize::new(0);
 

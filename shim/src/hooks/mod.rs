@@ -14,7 +14,7 @@ pub mod thread;
 use crate::table::Hook;
 
 /// All hooks.
-pub fn all() -> impl Iterator<Item = &'static Hook> {
+pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
     let families: [&'static [Hook]; 10] = [
         cold::HOOKS,
         fd::HOOKS,

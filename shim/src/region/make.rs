@@ -19,11 +19,15 @@ use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::process::Resource;
 
+/// Set before anything is stored in the private state.
+pub(super) static WAS_BEGUN: AtomicU32 = AtomicU32::new(0);
+
 /// Events that go unseen before a region that could not be had for want of a descriptor is tried for again.
 const PATIENCE: u64 = 16;
 
 #[cold]
 pub(super) fn make() -> Option<Region> {
+    WAS_BEGUN.store(1, Ordering::Relaxed);
     let status = PRIVATE.status();
     if status != Status::Live && crate::seal::is_sealed() {
         // A fork child behind a seccomp filter: asking for anything could kill it.

@@ -11,6 +11,7 @@
 //! few events touches 4 KiB. The generation is 1 + epoch mod 31: entries of an earlier one are misses,
 //! and all pages are emptied before a generation number comes round again.
 
+use super::apart;
 use super::arch::HIGHEST_PC;
 use super::rule::CODE_BITS;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -24,9 +25,7 @@ const CODE_MASK: u64 = (1 << CODE_BITS) - 1;
 /// Evictions for each page in use after which their number doubles.
 const PATIENCE: u32 = 64;
 
-#[repr(align(4096))]
-struct Pages([[AtomicU64; PAGE_ENTRIES]; MOST_PAGES]);
-static PAGES: Pages = Pages([const { [const { AtomicU64::new(0) }; PAGE_ENTRIES] }; MOST_PAGES]);
+apart! { static PAGES: [[AtomicU64; PAGE_ENTRIES]; MOST_PAGES] = "resshim_rule_cache"; }
 
 #[repr(align(64))]
 struct Geometry {
@@ -80,7 +79,7 @@ impl View {
 
     #[inline(always)]
     fn ways(self, place: Place) -> Option<&'static [AtomicU64; 2]> {
-        let page = PAGES.0.get((place.page & self.page_mask) as usize)?;
+        let page = PAGES.get((place.page & self.page_mask) as usize)?;
         page.get(place.set * 2..)?.first_chunk::<2>()
     }
 
@@ -136,7 +135,7 @@ pub fn next_generation() {
     let next = now % GENERATIONS + 1;
     if next == 1 {
         let pages = GEOMETRY.page_mask.load(Ordering::Relaxed) as usize + 1;
-        for page in PAGES.0.iter().take(pages) {
+        for page in PAGES.iter().take(pages) {
             for entry in page {
                 entry.store(0, Ordering::Relaxed);
             }

@@ -18,6 +18,7 @@
 
 #![allow(unsafe_code, reason = "reads the stack and unwind tables in place")]
 
+mod apart;
 #[cfg(target_arch = "x86_64")]
 #[path = "arch_x86_64.rs"]
 mod arch;
@@ -29,6 +30,7 @@ mod modules;
 mod rule;
 mod walk;
 
+pub(crate) use apart::apart;
 pub use arch::here;
 pub use executable::set_program_headers;
 pub use mapped::set_reader as set_maps_reader;

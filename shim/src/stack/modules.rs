@@ -6,6 +6,7 @@
 //! be called in signal handlers and while libraries are being loaded. Where it is absent the kernel's list
 //! of mappings is asked ([`super::mapped`]).
 
+use super::apart;
 use super::cfi::UnwindTables;
 use super::{executable, mapped};
 use core::ffi::c_void;
@@ -271,8 +272,7 @@ struct Known {
     /// `identity:32 | 1 + epoch:32` for which it was last found unchanged.
     seen: AtomicU64,
 }
-static KNOWN: [Known; 1024] =
-    [const { Known { start: AtomicUsize::new(0), seen: AtomicU64::new(0) } }; 1024];
+apart! { static KNOWN: [Known; 1024] = "resshim_known_modules"; }
 
 /// What tells a module from another one at the same address.
 fn identity(info: &ModuleInfo<'_>) -> u32 {

@@ -13,6 +13,7 @@
 //! wide, 64 bits   1 | base:1 | deref:1 | offset:24 | addend:11 | saved:2 | place:24
 //! ```
 
+use super::apart;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// Bits of a code.
@@ -137,8 +138,10 @@ fn short(offset: i32, bp: Saved) -> Option<u32> {
     Some(a << 3 | b << 16)
 }
 
-/// Rules too large for a code. Distinct ones are few: a program of a million functions has some dozens.
-static WIDE_RULES: [AtomicU64; 512] = [const { AtomicU64::new(0) }; 512];
+apart! {
+    /// Rules too large for a code. Distinct ones are few: a program of a million functions has some dozens.
+    static WIDE_RULES: [AtomicU64; 512] = "resshim_wide_rules";
+}
 
 fn wide(rule: Rule) -> Option<u32> {
     let word = pack(rule)?;
