@@ -12,14 +12,36 @@ use core::sync::atomic::{AtomicPtr, Ordering};
 use symbols::Found;
 
 unsafe extern "C" {
-    /// `dlsym@GLIBC_2.2.5`: the default version is 2.34 on newer systems, and a preload that asks
-    /// for it stops every program on an older one.
-    #[link_name = "resshim_dlsym_2_2_5"]
-    fn dlsym_old(handle: *mut c_void, name: *const c_char) -> *mut c_void;
     fn __errno_location() -> *mut c_int;
+    /// Below. A plain reference to a weak symbol would be taken for one that is never null.
+    safe fn resshim_dlsym_address() -> *const c_void;
 }
 
-core::arch::global_asm!(".symver resshim_dlsym_2_2_5, dlsym@GLIBC_2.2.5");
+// `dlsym@GLIBC_2.2.5`: the default version is 2.34 on newer systems, and a preload that asks for it stops
+// every program on an older one. Weak: before 2.34 it is libdl's, which many programs have not loaded.
+core::arch::global_asm!(
+    ".symver resshim_dlsym_2_2_5, dlsym@GLIBC_2.2.5",
+    ".weak resshim_dlsym_2_2_5",
+    ".text",
+    ".globl resshim_dlsym_address",
+    ".hidden resshim_dlsym_address",
+    ".type resshim_dlsym_address,@function",
+    "resshim_dlsym_address:",
+    "mov rax, qword ptr [rip + resshim_dlsym_2_2_5@GOTPCREL]",
+    "ret",
+    ".size resshim_dlsym_address, . - resshim_dlsym_address",
+);
+type Dlsym = unsafe extern "C" fn(*mut c_void, *const c_char) -> *mut c_void;
+
+/// `dlsym`; null where the process has none, as where it finds nothing.
+fn dlsym(handle: *mut c_void, name: &CStr) -> *mut c_void {
+    let at = resshim_dlsym_address();
+    if at.is_null() {
+        return core::ptr::null_mut();
+    }
+    // SAFETY: it is glibc's function, and the name is valid; `RTLD_NEXT` is resolved by our own return address.
+    unsafe { core::mem::transmute::<*const c_void, Dlsym>(at)(handle, name.as_ptr()) }
+}
 
 /// `RTLD_NEXT`.
 const NEXT: *mut c_void = -1isize as *mut c_void;
@@ -57,11 +79,16 @@ impl Real {
         }
     }
 
-    /// Address of the real function, or of one that fails with `ENOSYS` where this system has none.
+    /// Address of the real function, or of one that fails with `ENOSYS` where this system has none. What was
+    /// missing before is looked for again: before glibc 2.34 a plugin may bring libpthread.
     #[inline(always)]
     pub fn get(&self) -> *const c_void {
         let address = self.address.load(Ordering::Relaxed);
-        if address.is_null() { self.resolve() } else { address }
+        if address.is_null() || core::ptr::eq(address, missing as *const c_void) {
+            self.resolve()
+        } else {
+            address
+        }
     }
 
     /// Looks the symbol up.
@@ -109,14 +136,27 @@ pub fn resolve_all(all: impl Iterator<Item = &'static Real> + Clone) {
 
 /// Next definition of `name` behind this object, null if there is none.
 pub fn next(name: &CStr) -> *mut c_void {
-    // SAFETY: a valid name; `RTLD_NEXT` is resolved by our own return address.
-    unsafe { dlsym_old(NEXT, name.as_ptr()) }
+    let found = dlsym(NEXT, name);
+    if found.is_null() { behind(name) } else { found }
 }
 
 /// First definition of `name` in the process, null if there is none.
 pub fn find(name: &CStr) -> *mut c_void {
-    // SAFETY: a valid name.
-    unsafe { dlsym_old(DEFAULT, name.as_ptr()) }
+    let found = dlsym(DEFAULT, name);
+    if found.is_null() { behind(name) } else { found }
+}
+
+/// By the modules' own tables: where there is no `dlsym`, and in libraries that were loaded for a plugin alone.
+fn behind(name: &CStr) -> *mut c_void {
+    let (hash, mut address) = (symbols::hash(name), 0);
+    symbols::each_module_behind(|module| match module.find(name, hash) {
+        Found::At(at) => {
+            address = at;
+            false
+        }
+        Found::Absent | Found::Unclear => true,
+    });
+    core::ptr::with_exposed_provenance_mut(address)
 }
 
 /// Stands in for a function that this C library has not.
