@@ -8,6 +8,7 @@
 //! | [`cli`] | the shape of the command line |
 //! | [`cmd`] | one file a command: options → model → analysis → view |
 //! | [`collect`] | the collector: live regions → trace |
+//! | [`elf`] | headers of ELF files, read without trust |
 //! | [`escape`] | strings of a trace, made harmless |
 //! | [`fail_on`] | the rules of `--fail-on` |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
@@ -16,7 +17,7 @@
 //! | [`analysis`] | from the model to findings, one file a rule |
 //! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
 //! | [`view`] | a report on a terminal, as JSON, as markdown |
-//! | [`symbols`] | names of call sites, their ids, source lines: the only reader of binaries |
+//! | [`symbols`] | names of call sites, their ids, source lines: the only reader of code and debug information |
 //! | [`error`] | what ends a command, and its exit code |
 
 pub mod analysis;
@@ -24,6 +25,7 @@ pub mod analyze;
 pub mod cli;
 pub mod cmd;
 pub mod collect;
+pub mod elf;
 pub mod error;
 pub mod escape;
 pub mod fail_on;

@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde_json::{Value, json};
 
 use crate::model::Model;
-use crate::model::kind::KindId;
+use crate::model::kind::{KindId, noun};
 use crate::model::resource::Live;
 use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
 use crate::symbols::ResolvedSite;
@@ -294,21 +294,7 @@ fn place(site: &Site) -> String {
 
 /// A number of resources in words: `12 files`, `1 tcp socket`.
 fn counted(count: u64, kind: &str) -> String {
-    let (one, many) = match kind {
-        "file" => ("file", "files"),
-        "dir" => ("directory stream", "directory streams"),
-        "pipe" => ("pipe end", "pipe ends"),
-        "tcp" => ("TCP socket", "TCP sockets"),
-        "udp" => ("UDP socket", "UDP sockets"),
-        "unix" => ("unix socket", "unix sockets"),
-        "socket" => ("socket", "sockets"),
-        "thread" => ("thread", "threads"),
-        "process" => ("child process", "child processes"),
-        "heap" => ("heap block", "heap blocks"),
-        "mapping" => ("mapping", "mappings"),
-        kind => return format!("{count} {kind}"),
-    };
-    format!("{count} {}", if count == 1 { one } else { many })
+    format!("{count} {}", noun(kind, count))
 }
 
 /// Resources of a finding.

@@ -4,8 +4,8 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use crate::elf::{Dynamic, ElfFile};
 use crate::error::{Error, Result};
-use crate::source::elf::Elf;
 
 /// File name of the shim.
 pub const LIBRARY: &str = "libresshim.so";
@@ -77,13 +77,15 @@ pub fn resolve(command: &OsStr) -> Option<PathBuf> {
 
 /// The sanitizer runtime that `program` needs, which must come before every other library.
 pub fn sanitizer(program: &Path) -> Option<String> {
-    let elf = Elf::read(program).ok()??;
+    // Opening a pipe would wait for who writes into it.
+    let file = program.is_file().then(|| std::fs::File::open(program).ok())??;
+    let program = Dynamic::read(&ElfFile::open(&file)?)?;
     let is_runtime = |name: &String| {
         ["libasan.so", "libtsan.so", "libhwasan.so", "libclang_rt.asan", "libclang_rt.tsan"]
             .iter()
             .any(|runtime| name.starts_with(runtime))
     };
-    elf.needed.into_iter().find(is_runtime)
+    program.needed.into_iter().find(is_runtime)
 }
 
 #[cfg(test)]

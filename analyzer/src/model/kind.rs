@@ -16,6 +16,29 @@ impl From<Kind> for KindId {
     }
 }
 
+/// What people call so many resources of a kind: `file`, `tcp sockets`.
+pub fn noun(kind: &str, number: u64) -> &str {
+    let (one, many) = match kind {
+        "file" => ("file", "files"),
+        "dir" => ("directory", "directories"),
+        "pipe" => ("pipe end", "pipe ends"),
+        "fifo" => ("fifo", "fifos"),
+        "tcp" => ("tcp socket", "tcp sockets"),
+        "udp" => ("udp socket", "udp sockets"),
+        "unix" => ("unix socket", "unix sockets"),
+        "netlink" => ("netlink socket", "netlink sockets"),
+        "socket" => ("socket", "sockets"),
+        "epoll" => ("epoll set", "epoll sets"),
+        "thread" => ("thread", "threads"),
+        "process" => ("child process", "child processes"),
+        "heap" => ("heap block", "heap blocks"),
+        "mapping" => ("mapping", "mappings"),
+        "lock" => ("lock", "locks"),
+        other => return other,
+    };
+    if number == 1 { one } else { many }
+}
+
 /// Names of the kinds beyond the contract's that are kept; more become `other`.
 const LIMIT: usize = 4096;
 

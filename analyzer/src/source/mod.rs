@@ -7,7 +7,6 @@
 //! regular, no link, ours or root's, read by `pread` (a file can shrink while it is read).
 
 pub mod clock;
-pub mod elf;
 pub mod events;
 pub mod frame;
 pub mod generated;

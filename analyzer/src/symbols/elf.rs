@@ -1,22 +1,15 @@
 //! The little of an ELF file that says which file it is and where its debug information may be.
 //!
-//! Read with `pread`, never through a mapping: it is the gate before a file is handed to the
-//! symbolizer, which maps it. Every offset and size is checked; what does not fit makes the file
-//! "no ELF file", never a panic.
+//! It is the gate before a file is handed to the symbolizer, which maps it.
 
 use std::ffi::OsString;
 use std::fs::File;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::FileExt;
 
-/// Largest section that is read here: notes, links, section names.
-const MAX_SECTION: u64 = 4 << 20;
-/// Sections that are looked at.
-const MAX_SECTIONS: u64 = 100_000;
+use crate::elf::{ElfFile, Section, name_at, u32_at, u64_at};
 
 const SHT_NOTE: u32 = 7;
 const SHT_NOBITS: u32 = 8;
-const PT_NOTE: u32 = 4;
 const NT_GNU_BUILD_ID: u32 = 3;
 const SHF_COMPRESSED: u64 = 0x800;
 
@@ -48,50 +41,33 @@ pub struct Range {
     pub bytes: u64,
 }
 
-struct Section {
-    name: u32,
-    kind: u32,
-    flags: u64,
-    offset: u64,
-    size: u64,
-}
-
-impl Section {
-    fn plain(&self) -> Option<Range> {
-        let range = Range { offset: self.offset, bytes: self.size };
-        (self.flags & SHF_COMPRESSED == 0).then_some(range)
-    }
+fn plain(section: &Section) -> Option<Range> {
+    let range = Range { offset: section.offset, bytes: section.bytes };
+    (section.flags & SHF_COMPRESSED == 0).then_some(range)
 }
 
 /// Reads a 64-bit little-endian ELF file; `None` for everything else.
 pub fn read(file: &File) -> Option<Elf> {
-    let header = bytes(file, 0, 64)?;
-    if header[..6] != *b"\x7fELF\x02\x01" {
-        return None;
-    }
+    let headers = ElfFile::open(file)?;
     let mut elf = Elf::default();
-    let sections = sections(file, &header).unwrap_or_default();
-    let names = sections
-        .get(usize::from(u16_at(&header, 62)?))
-        .and_then(|s| bytes(file, s.offset, s.size))
-        .unwrap_or_default();
+    let sections = headers.sections().unwrap_or_default();
+    let names = headers.section_names(&sections);
     for section in &sections {
-        let content = || bytes(file, section.offset, section.size);
+        let content = || headers.bytes(section.offset, section.bytes);
         if section.kind == SHT_NOBITS {
             continue;
         }
         if section.flags & SHF_COMPRESSED != 0 {
             // Elf64_Chdr: type, reserved, size, alignment.
-            let expanded = bytes(file, section.offset, 24).and_then(|h| u64_at(&h, 8));
+            let expanded = headers.bytes(section.offset, 24).and_then(|h| u64_at(&h, 8));
             elf.expanded_bytes = elf.expanded_bytes.saturating_add(expanded.unwrap_or(u64::MAX));
         }
-        let name = names.get(section.name as usize..).unwrap_or_default();
-        match name.split(|b| *b == 0).next().unwrap_or_default() {
+        match name_at(&names, section.name.into()).unwrap_or_default() {
             b".debug_info" => {
-                elf.has_dwarf = section.size > 0;
-                elf.info = section.plain();
+                elf.has_dwarf = section.bytes > 0;
+                elf.info = plain(section);
             }
-            b".debug_abbrev" => elf.abbreviations = section.plain(),
+            b".debug_abbrev" => elf.abbreviations = plain(section),
             b".gnu_debuglink" => elf.debuglink = content().and_then(|c| debuglink(&c)),
             b".gnu_debugaltlink" => {
                 elf.altlink = content()
@@ -107,45 +83,10 @@ pub fn read(file: &File) -> Option<Elf> {
         }
     }
     if elf.build_id.is_empty() {
-        elf.build_id = note_segments(file, &header).unwrap_or_default();
+        elf.build_id =
+            headers.note_segments().find_map(|notes| build_id(&notes)).unwrap_or_default();
     }
     Some(elf)
-}
-
-fn sections(file: &File, header: &[u8]) -> Option<Vec<Section>> {
-    let offset = u64_at(header, 40)?;
-    let entry = u64::from(u16_at(header, 58)?);
-    let mut count = u64::from(u16_at(header, 60)?);
-    if offset == 0 || entry < 64 {
-        return None;
-    }
-    if count == 0 {
-        // More than 65 279: the number stands in the first section's size.
-        count = u64_at(&bytes(file, offset, 64)?, 32)?;
-    }
-    let table = bytes(file, offset, entry.checked_mul(count.min(MAX_SECTIONS))?)?;
-    table
-        .chunks_exact(entry as usize)
-        .map(|s| {
-            Some(Section {
-                name: u32_at(s, 0)?,
-                kind: u32_at(s, 4)?,
-                flags: u64_at(s, 8)?,
-                offset: u64_at(s, 24)?,
-                size: u64_at(s, 32)?,
-            })
-        })
-        .collect()
-}
-
-fn note_segments(file: &File, header: &[u8]) -> Option<Vec<u8>> {
-    let entry = u64::from(u16_at(header, 54)?);
-    let count = u64::from(u16_at(header, 56)?);
-    let table = bytes(file, u64_at(header, 32)?, entry.checked_mul(count)?)?;
-    table
-        .chunks_exact(usize::try_from(entry).ok().filter(|e| *e >= 56)?)
-        .filter(|p| u32_at(p, 0) == Some(PT_NOTE))
-        .find_map(|p| build_id(&bytes(file, u64_at(p, 8)?, u64_at(p, 32)?)?))
 }
 
 /// The build id among the notes of a section.
@@ -172,30 +113,6 @@ fn debuglink(content: &[u8]) -> Option<(OsString, u32)> {
     let crc = u32_at(content, (name.len() + 1).next_multiple_of(4))?;
     let plain = !name.is_empty() && !name.contains(&b'/') && name != b".." && name != b".";
     plain.then(|| (OsString::from_vec(name.to_vec()), crc))
-}
-
-fn bytes(file: &File, offset: u64, size: u64) -> Option<Vec<u8>> {
-    if size > MAX_SECTION.max(MAX_SECTIONS * 64) {
-        return None;
-    }
-    // Hostile sizes must not make us allocate what is not there.
-    let length = file.metadata().ok()?.len();
-    if offset.checked_add(size)? > length {
-        return None;
-    }
-    let mut buffer = vec![0; size as usize];
-    file.read_exact_at(&mut buffer, offset).ok()?;
-    Some(buffer)
-}
-
-fn u16_at(data: &[u8], at: usize) -> Option<u16> {
-    Some(u16::from_le_bytes(data.get(at..at.checked_add(2)?)?.try_into().ok()?))
-}
-fn u32_at(data: &[u8], at: usize) -> Option<u32> {
-    Some(u32::from_le_bytes(data.get(at..at.checked_add(4)?)?.try_into().ok()?))
-}
-fn u64_at(data: &[u8], at: usize) -> Option<u64> {
-    Some(u64::from_le_bytes(data.get(at..at.checked_add(8)?)?.try_into().ok()?))
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::escape::{truncate, truncate_left, visible};
+use crate::model::kind::noun;
 use crate::report::{Finding, Frame, Report, Severity, Site, Verdict};
 use crate::view::quantity::{bytes, count, growth, moment, plural, seconds, share};
 
@@ -149,25 +150,7 @@ pub fn severity(severity: Severity) -> &'static str {
 
 /// `312 tcp sockets`.
 pub fn amount(number: u64, kind: &str) -> String {
-    let (one, many) = match kind {
-        "file" => ("file", "files"),
-        "dir" => ("directory", "directories"),
-        "pipe" => ("pipe end", "pipe ends"),
-        "fifo" => ("fifo", "fifos"),
-        "tcp" => ("tcp socket", "tcp sockets"),
-        "udp" => ("udp socket", "udp sockets"),
-        "unix" => ("unix socket", "unix sockets"),
-        "netlink" => ("netlink socket", "netlink sockets"),
-        "socket" => ("socket", "sockets"),
-        "epoll" => ("epoll set", "epoll sets"),
-        "thread" => ("thread", "threads"),
-        "process" => ("process", "processes"),
-        "heap" => ("heap block", "heap blocks"),
-        "mapping" => ("mapping", "mappings"),
-        "lock" => ("lock", "locks"),
-        other => return format!("{} {}", count(number), visible(other)),
-    };
-    plural(number, one, many)
+    format!("{} {}", count(number), visible(noun(kind, number)))
 }
 
 /// What was found, how much, how fast, since when: parts of a line, the most telling first.

@@ -1,7 +1,6 @@
 //! What a program's file says about whether a preload reaches it and what it will see.
 //!
-//! Little-endian ELF files, read by `pread`; every offset is checked, and a file that does not fit
-//! is [`Kind::Other`], never a panic.
+//! An ELF file that does not fit together is [`Kind::Other`], never a panic.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -9,17 +8,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
-const PT_LOAD: u64 = 1;
-const PT_DYNAMIC: u64 = 2;
-const PT_INTERP: u64 = 3;
-const DT_NEEDED: u64 = 1;
-const DT_STRTAB: u64 = 5;
-const DT_SYMTAB: u64 = 6;
-const DT_STRSZ: u64 = 10;
-/// More bytes than this of one table are not read.
-const MOST: u64 = 16 << 20;
-/// Bytes of an `Elf64_Sym`.
-const SYMBOL: usize = 24;
+use crate::elf::{self, Dynamic, ElfFile, MACHINE_X86_64};
 
 /// What kind of file it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,103 +85,32 @@ fn kind(file: &File) -> Kind {
     if !head.starts_with(b"\x7fELF") || head.len() < 64 {
         return Kind::Other;
     }
-    match (head[4], head[5], u16::from_le_bytes([head[18], head[19]])) {
+    match (head[4], head[5], elf::u16_at(head, 18)) {
         (1, _, _) => Kind::Foreign("32 bit"),
         (2, 2, _) => Kind::Foreign("a big-endian machine"),
-        (2, 1, 62) => elf(file, head).map_or(Kind::Other, Kind::Elf),
-        (2, 1, 183) => Kind::Foreign("ARM"),
+        (2, 1, Some(MACHINE_X86_64)) => read_elf(file).map_or(Kind::Other, Kind::Elf),
+        (2, 1, Some(183)) => Kind::Foreign("ARM"),
         _ => Kind::Foreign("another machine"),
     }
 }
 
-fn number(bytes: &[u8], at: usize, size: usize) -> Option<u64> {
-    let mut word = [0; 8];
-    word[..size].copy_from_slice(bytes.get(at..at.checked_add(size)?)?);
-    Some(u64::from_le_bytes(word))
-}
-
-/// As many of the bytes as the file has.
-fn bytes(file: &File, offset: u64, length: u64) -> Vec<u8> {
-    let length = length.min(MOST);
-    let there = file.metadata().map_or(0, |data| data.len().saturating_sub(offset));
-    let mut bytes = vec![0; length.min(there) as usize];
-    if file.read_exact_at(&mut bytes, offset).is_err() {
-        bytes.clear();
-    }
-    bytes
-}
-
-fn text(bytes: &[u8], at: u64) -> Option<String> {
-    let rest = bytes.get(usize::try_from(at).ok()?..)?;
-    let name = rest.split(|byte| *byte == 0).next()?;
-    Some(String::from_utf8_lossy(name).into_owned())
-}
-
-fn elf(file: &File, head: &[u8]) -> Option<Elf> {
-    let mut elf = Elf { is_go: is_go(file, head).unwrap_or(false), ..Elf::default() };
-    let (offset, size, count) = (number(head, 32, 8)?, number(head, 54, 2)?, number(head, 56, 2)?);
-    if size < 56 {
-        return None;
-    }
-    let headers = bytes(file, offset, size * count);
-    let segments: Vec<[u64; 4]> = headers
-        .chunks_exact(size as usize)
-        .filter_map(|h| {
-            Some([number(h, 0, 4)?, number(h, 8, 8)?, number(h, 16, 8)?, number(h, 32, 8)?])
-        })
-        .collect();
-    let segment = |kind: u64| segments.iter().find(|segment| segment[0] == kind);
-    if let Some([_, offset, _, length]) = segment(PT_INTERP) {
-        elf.interpreter = text(&bytes(file, *offset, (*length).min(4096)), 0);
-    }
-    let Some([_, offset, _, length]) = segment(PT_DYNAMIC) else { return Some(elf) };
-    let mut names = Vec::new();
-    let (mut strings, mut strings_bytes, mut symbols) = (0, 0, 0);
-    for entry in bytes(file, *offset, *length).chunks_exact(16) {
-        match (number(entry, 0, 8)?, number(entry, 8, 8)?) {
-            (0, _) => break,
-            (DT_NEEDED, name) => names.push(name),
-            (DT_STRTAB, address) => strings = address,
-            (DT_SYMTAB, address) => symbols = address,
-            (DT_STRSZ, length) => strings_bytes = length,
-            _ => {}
-        }
-    }
-    let place = |address: u64| {
-        segments.iter().find_map(|[kind, offset, start, length]| {
-            let inside = address.checked_sub(*start)?;
-            (*kind == PT_LOAD && inside < *length).then(|| offset.saturating_add(inside))
-        })
-    };
-    let strings_at = place(strings)?;
-    let table = bytes(file, strings_at, strings_bytes);
-    elf.needed = names.into_iter().filter_map(|name| text(&table, name)).collect();
-    // The number of symbols stands nowhere; by custom the strings follow them.
-    let symbols_at = place(symbols)?;
-    let length = strings_at.saturating_sub(symbols_at);
-    for symbol in bytes(file, symbols_at, length).chunks_exact(SYMBOL) {
-        let (name, section) = (number(symbol, 0, 4)?, number(symbol, 6, 2)?);
-        if section != 0
-            && let Some(name) = text(&table, name).filter(|name| !name.is_empty())
-        {
-            elf.defines.insert(name);
-        }
-    }
-    Some(elf)
+fn read_elf(file: &File) -> Option<Elf> {
+    let elf = ElfFile::open(file)?;
+    let dynamic = Dynamic::read(&elf)?;
+    Some(Elf {
+        defines: dynamic.defines(&elf),
+        interpreter: dynamic.interpreter,
+        needed: dynamic.needed,
+        is_go: is_go(&elf),
+    })
 }
 
 /// Go leaves a section of its own in every program.
-fn is_go(file: &File, head: &[u8]) -> Option<bool> {
-    let (offset, size, count) = (number(head, 40, 8)?, number(head, 58, 2)?, number(head, 60, 2)?);
-    if size < 64 {
-        return None;
-    }
-    let headers = bytes(file, offset, size * count);
-    let sections: Vec<&[u8]> = headers.chunks_exact(size as usize).collect();
-    let names = sections.get(number(head, 62, 2)? as usize)?;
-    let names = bytes(file, number(names, 24, 8)?, number(names, 32, 8)?);
-    let mut sections = sections.iter().filter_map(|section| text(&names, number(section, 0, 4)?));
-    Some(sections.any(|name| name == ".go.buildinfo" || name == ".note.go.buildid"))
+fn is_go(elf: &ElfFile) -> bool {
+    let sections = elf.sections().unwrap_or_default();
+    let names = elf.section_names(&sections);
+    let mut names = sections.iter().filter_map(|section| elf::name_at(&names, section.name.into()));
+    names.any(|name| name == b".go.buildinfo" || name == b".note.go.buildid")
 }
 
 #[cfg(test)]
