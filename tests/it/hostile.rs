@@ -87,7 +87,9 @@ fn names_of_a_hostile_program_harm_no_view() {
         assert_eq!((outcome.ending, outcome.stderr_text().as_str()), (Ending::Exit(0), ""));
         for args in VIEWS {
             let text = view(args, &[], out.path(), place.path());
-            assert!(text.contains("red"), "{args:?}: the names are shown, escaped\n{text}");
+            // Which of them is a matter of the finding's ids where there is room for five.
+            let is_shown = ["red", "onerror", "\\u{200b}"].iter().any(|name| text.contains(name));
+            assert!(is_shown, "{args:?}: the names are shown, escaped\n{text}");
         }
     }
 }
