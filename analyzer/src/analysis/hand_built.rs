@@ -338,6 +338,8 @@ impl Names for Functions {
             acquiring: function.clone(),
             own: vec![function],
             is_blind: self.are_blind,
+            is_managed_mapping: false,
+            is_managed_block: false,
         }
     }
 }

@@ -18,6 +18,7 @@ mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 
+use resshim_format::op::Kind;
 use serde_json::{Value, json};
 
 use crate::model::Model;
@@ -160,12 +161,8 @@ fn name(
     let mut groups: HashMap<(String, Verdict), (ResolvedSite, Draft)> = HashMap::new();
     for mut draft in drafts {
         let site = names.site(draft.at);
-        if site.is_blind && analysis.rule() == "leak" && draft.verdict > Verdict::Possible {
-            // The leaking and the healthy functions of the program are one site here.
-            draft.verdict = Verdict::Possible;
-            draft.severity = draft.severity.min(Severity::Warning);
-            draft.confidence = draft.confidence.min(BLIND_CONFIDENCE);
-            draft.evidence.insert("interpreter_frames".to_owned(), json!("not known"));
+        if analysis.rule() == "leak" {
+            temper(&mut draft, &site);
         }
         let key =
             (site.finding_id(analysis.rule(), model.kind_names.name(draft.kind)), draft.verdict);
@@ -187,6 +184,26 @@ fn name(
         findings.push(finish(analysis, key.0, site, draft, model, names));
     }
     findings
+}
+
+/// Takes back what the counts of a site seem to say, where the site is not the program's.
+fn temper(draft: &mut Draft, site: &ResolvedSite) {
+    let (is_block, is_mapping) =
+        (draft.kind == Kind::Heap.into(), draft.kind == Kind::Mapping.into());
+    let is_managed = is_block && site.is_managed_block || is_mapping && site.is_managed_mapping;
+    let (why, severity) = if is_managed || (is_block || is_mapping) && site.is_blind {
+        // A managed heap grows and keeps what it has: its collector knows, not its mappings.
+        ("managed_memory", Severity::Info)
+    } else if site.is_blind {
+        // The leaking and the healthy functions of the program are one site here.
+        ("interpreter_frames_not_known", Severity::Warning)
+    } else {
+        return;
+    };
+    draft.verdict = draft.verdict.min(Verdict::Possible);
+    draft.severity = draft.severity.min(severity);
+    draft.confidence = draft.confidence.min(BLIND_CONFIDENCE);
+    draft.evidence.insert(why.to_owned(), json!(true));
 }
 
 fn finish(

@@ -86,6 +86,10 @@ pub struct ResolvedSite {
     pub own: Vec<String>,
     /// It leads through an interpreter whose frames are not known: many lines of the program are this site.
     pub is_blind: bool,
+    /// A mapping acquired here is memory for a runtime's own objects.
+    pub is_managed_mapping: bool,
+    /// So is a heap block.
+    pub is_managed_block: bool,
 }
 impl ResolvedSite {
     /// The finding's id.
@@ -431,6 +435,8 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
     }
     let first = user::first_own(&origins);
     let is_blind = user::is_blind(&frames, &origins);
+    let is_managed_mapping = user::is_managed_memory(&frames, &origins, true);
+    let is_managed_block = user::is_managed_memory(&frames, &origins, false);
     let own_rank = origins.get(first).copied().unwrap_or(Origin::Unknown);
     // Code without a module has addresses that no other run has.
     let text = |key: &FrameKey| key.text.clone();
@@ -455,6 +461,8 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         acquiring: acquiring.map(text).unwrap_or_default(),
         own,
         is_blind,
+        is_managed_mapping,
+        is_managed_block,
         site: Site { user: first, frames },
     }
 }

@@ -394,6 +394,34 @@ pub fn is_blind(frames: &[Frame], origins: &[Origin]) -> bool {
     innermost == Some(&Origin::Runtime) && !frames.iter().any(tells)
 }
 
+/// Functions by which a runtime gets memory for the objects of its programs: which line of the program was
+/// running then says little.
+const MEMORY_MANAGERS: &[&str] = &[
+    "PyObject_Calloc",
+    "PyObject_Malloc",
+    "PyObject_Realloc",
+    "_PyObject_Arena",
+    "_PyObject_Calloc",
+    "_PyObject_Malloc",
+    "_PyObject_Realloc",
+    "_PyMem_Arena",
+    "mi_",
+    "_mi_",
+];
+
+/// Whether memory was acquired for a runtime's own objects: a mapping for many of them, or (a virtual machine
+/// keeps none of a program's objects in the C heap) also a block.
+pub fn is_managed_memory(frames: &[Frame], origins: &[Origin], is_mapping: bool) -> bool {
+    let runtime = frames.iter().zip(origins).take_while(|(frame, origin)| {
+        **origin <= Origin::Runtime && managed::runtime_of(frame).is_none()
+    });
+    runtime.map(|(frame, _)| frame).any(|frame| {
+        file_name(&frame.module).starts_with("libjvm.")
+            || frame.function.starts_with("v8::")
+            || is_mapping && starts_with_any(&frame.function, MEMORY_MANAGERS)
+    })
+}
+
 /// What the executable interprets, if it is one that runs programs of a managed language.
 pub fn interpreter_name(exe: &str) -> Option<&str> {
     let name = file_name(exe);
@@ -456,6 +484,32 @@ mod tests {
             of("Java", "io.netty.channel.Bootstrap.bind", "Bootstrap.java"),
             Origin::Package
         );
+    }
+
+    #[test]
+    fn memory_of_a_runtimes_own_objects_is_told_from_what_a_program_maps() {
+        let frame = |module: &str, function: &str| Frame {
+            function: function.into(),
+            module: module.into(),
+            file: "/srv/app.py".into(),
+            ..Frame::default()
+        };
+        let managed = |frames: &[Frame]| {
+            let origins: Vec<Origin> =
+                frames.iter().map(|f| origin(f, "/usr/bin/python3")).collect();
+            is_managed_memory(frames, &origins, true)
+        };
+        let line = || frame("CPython", "serve");
+        assert!(managed(&[frame("/usr/bin/python3", "_PyObject_Malloc"), line()]));
+        let block = [frame("/usr/bin/python3", "_PyObject_Malloc"), line()];
+        assert!(!is_managed_memory(&block, &[Origin::Runtime, Origin::Own], false), "one object");
+        assert!(managed(&[frame("/usr/lib/jvm/x/libjvm.so", "os::reserve_memory"), line()]));
+        assert!(!managed(&[frame("/usr/bin/python3", "new_mmap_object"), line()]));
+        assert!(!managed(&[line(), frame("/usr/bin/python3", "PyObject_Malloc")]));
+        assert!(!managed(&[
+            frame("/srv/app", "main"),
+            frame("/usr/bin/python3", "PyObject_Malloc")
+        ]));
     }
 
     #[test]
