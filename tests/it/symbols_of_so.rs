@@ -67,6 +67,16 @@ fn symbols_imported_are_not_newer_than_glibc_2_31() {
     }
 }
 
+/// Each page of small statics is a page fault in every process: a large one among them spreads them over
+/// many (`apart!` of the shim).
+#[test]
+fn small_statics_have_no_large_one_among_them() {
+    let bytes = elf::section_bytes(artifacts::shim(), ".bss").expect("small statics");
+    assert!(bytes <= 2048, "{bytes} bytes");
+    let apart = elf::section_bytes(artifacts::shim(), ".resshim_apart").expect("large statics");
+    assert!(apart > 1 << 20, "{apart} bytes");
+}
+
 #[test]
 fn symbols_of_a_hook_table_are_found_in_its_source() {
     let source = "use x;\n\nhooks! {\n    fn one(a: c_int) -> c_int; libc;\n        after(i, r) f(r);\n    \

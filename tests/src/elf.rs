@@ -85,6 +85,18 @@ pub fn version_numbers(version: &str) -> Vec<u32> {
     numbers.split('.').filter_map(|number| number.parse().ok()).collect()
 }
 
+/// Bytes of a section; `None` if the file has none of this name.
+pub fn section_bytes(path: &Path, section: &str) -> Option<u64> {
+    let sections = readelf(&["--section-headers", "--wide"], path);
+    sections.lines().find_map(|line| {
+        // [Nr] Name Type Address Off Size
+        let (_, fields) = line.split_once("] ")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        let [name, _, _, _, bytes, ..] = fields[..] else { return None };
+        (name == section).then(|| u64::from_str_radix(bytes, 16).expect("a size"))
+    })
+}
+
 fn readelf(options: &[&str], path: &Path) -> String {
     let output = Command::new("readelf")
         .env("LC_ALL", "C")

@@ -5,6 +5,7 @@
 //! It is read where an address is met that no known module holds, a few times in a process's life;
 //! addresses that no file is behind (generated code) are remembered, so that they do not read it each time.
 
+use super::apart;
 use super::executable;
 use super::modules::{LOAD, Object};
 use core::sync::atomic::{AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -36,17 +37,8 @@ struct Known {
     seen: AtomicU64,
     path: [AtomicU64; PATH_WORDS],
 }
-static KNOWN: [Known; MOST_MODULES] = [const {
-    Known {
-        start: AtomicUsize::new(0),
-        end: AtomicUsize::new(0),
-        bias: AtomicUsize::new(0),
-        eh_frame_hdr: AtomicUsize::new(0),
-        seen: AtomicU64::new(0),
-        path: [const { AtomicU64::new(0) }; PATH_WORDS],
-    }
-}; MOST_MODULES];
-static MISSES: [AtomicUsize; MOST_MISSES] = [const { AtomicUsize::new(0) }; MOST_MISSES];
+apart! { static KNOWN: [Known; MOST_MODULES] = "resshim_mapped_modules"; }
+apart! { static MISSES: [AtomicUsize; MOST_MISSES] = "resshim_mapped_misses"; }
 static PATIENTLY: AtomicU32 = AtomicU32::new(0);
 
 impl Known {
