@@ -1,9 +1,9 @@
 //! Call stacks: the program's frames above a hook, by cached unwind rules.
 //!
 //! Owns the cache pc → [`rule::Rule`], which all threads share, and the registry of modules whose
-//! frames were met. A frame that the cache knows costs one multiplication, two loads and a step; one
+//! frames were met. A frame that the cache knows costs three loads and a step; one
 //! that it does not know is looked up in the module's `.eh_frame_hdr` (found by `_dl_find_object`, read
-//! by `gimli`) and remembered. libgcc takes some forty times longer for the same stack.
+//! by `gimli`) and remembered. libgcc takes some sixty times longer for the same stack.
 //!
 //! It must not allocate, lock, panic, use thread-local state of std, or call anything but
 //! `_dl_find_object` (lock-free, async-signal-safe; before glibc 2.35 the reader of `/proc/self/maps` in

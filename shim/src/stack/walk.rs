@@ -80,6 +80,7 @@ impl Kept<'_> {
     #[inline(always)]
     fn push(&mut self, pc: usize) {
         if self.next >= self.depth {
+            core::hint::cold_path();
             self.next = self.head;
             self.folded = true;
         }
@@ -152,7 +153,7 @@ pub fn capture(
             Step::End(flags) => break flags,
             Step::Unusual(code) => Rule::decode(code),
             Step::Missing => {
-                let rule = look_up(view, at.probe(), out.epoch);
+                let rule = look_up(view, at.registers.pc, out.epoch);
                 view = View::now();
                 rule
             }
@@ -176,15 +177,16 @@ pub fn capture(
     out.flags = flags;
 }
 
-/// The rule of an address that the cache does not have.
+/// The rule of a frame that the cache does not have: that of the address before `pc`.
 #[cold]
 #[inline(never)]
-fn look_up(view: View, probe: usize, epoch: u32) -> Rule {
+fn look_up(view: View, pc: usize, epoch: u32) -> Rule {
+    let probe = pc.wrapping_sub(1);
     let Some(object) = modules::find(probe) else { return Rule::Unknown };
     modules::meet(&object, epoch);
     let rule = object.unwind_tables().map_or(Rule::NoData, |tables| tables.rule(probe));
     if let Some(code) = rule.encode() {
-        view.put(probe, code);
+        view.put(pc, code);
     }
     rule
 }
@@ -212,11 +214,6 @@ struct Position {
 }
 
 impl Position {
-    /// The address whose rule leaves this frame.
-    fn probe(&self) -> usize {
-        self.registers.pc.wrapping_sub(1)
-    }
-
     /// Leaves frames whose rules are cached and plain, as long as `wanted` takes their addresses.
     #[inline(always)]
     fn follow(&mut self, view: View, mut wanted: impl FnMut(usize) -> bool) -> Step {
@@ -227,10 +224,20 @@ impl Position {
                 // A return address of null ends the threads of some libraries properly.
                 break Step::End(if pc == 0 { 0 } else { STACK_CUT });
             }
-            let Some(code) = view.get(pc.wrapping_sub(1)) else { break Step::Missing };
-            let base = if code & 1 == 0 { sp } else { bp };
+            let Some(code) = view.get(pc) else { break Step::Missing };
+            // By a branch: the processor guesses it, and does not wait for both.
+            let base = match code & 7 {
+                rule::SP => sp,
+                kind => {
+                    core::hint::cold_path();
+                    if kind != rule::BP {
+                        break Step::Unusual(code);
+                    }
+                    bp
+                }
+            };
             let cfa = base.wrapping_add(rule::operand_a_bytes(code));
-            if code & 0b110 != 0 || cfa <= sp || cfa > end {
+            if cfa <= sp || cfa > end {
                 break Step::Unusual(code);
             }
             if !wanted(pc) {
