@@ -334,12 +334,13 @@ impl Group<'_> {
     }
 }
 
-/// A thread or a child that still runs when the process exits is no leak of it.
+/// A thread or a child that still runs when the process exits is no leak of it, nor is what the child
+/// of a daemon goes on with.
 fn counts_at_exit(live: &Live) -> bool {
     match live.handle {
         Handle::Thread(_) => live.state == RowState::Ended,
         Handle::Process(_) => live.ended_ns.is_some(),
-        _ => true,
+        _ => !live.is_passed_on,
     }
 }
 

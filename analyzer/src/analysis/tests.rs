@@ -5,6 +5,7 @@ use resshim_format::op::{Kind, Op};
 use resshim_format::record::{FdArgs, FdHandle};
 use resshim_format::table::RowState;
 
+use super::Analysis;
 use super::hand_built::{Random, Story};
 use crate::report::{Finding, Severity, Verdict};
 
@@ -144,13 +145,59 @@ fn what_is_open_at_exit_is_a_leak_only_where_that_was_asked() {
 }
 
 #[test]
+fn descriptors_that_a_fork_child_inherited_are_its_parents() {
+    for closes in [false, true] {
+        let mut story = Story::new();
+        let numbers: Vec<u32> = (0..100).map(|i| story.open(i, 0, 10, Kind::Tcp)).collect();
+        story.tell(150, 0, 1, Op::Fork, 30, &[101, 1]);
+        let child = story.image(151, 1);
+        story.tell(151, child, 1, Op::Phase, 0, &[]);
+        if closes {
+            // Known by number alone: this image acquired none of them.
+            numbers.iter().for_each(|n| story.tell(152, child, 1, Op::Close, 12, &[*n as u64]));
+        }
+        story.end(160, child, End::Exited);
+        numbers.iter().for_each(|number| story.close(200, 0, 1, 11, *number));
+        story.tell(201, 0, 1, Op::Wait, 31, &[101, 0]);
+        story.end(300, 0, End::Exited);
+        let totals = story.model(|model| {
+            let tcp = model.kinds.iter().find(|kind| kind.kind == Kind::Tcp.into()).unwrap();
+            let left = super::leak::Leak.find(model, &super::Options { at_exit: true });
+            (tcp.acquired, tcp.released, tcp.live(), left.len(), model.closes.len())
+        });
+        assert_eq!(totals, (100, 100, 0, 0, 0));
+    }
+}
+
+#[test]
+fn what_a_daemon_leaves_in_its_parent_is_open_in_the_child_that_lives_on() {
+    let left = |child_end: Option<u64>| {
+        let mut story = Story::new();
+        story.open(0, 0, 10, Kind::Tcp);
+        story.open(1, 0, 10, Kind::Tcp);
+        story.tell(3, 0, 1, Op::Mmap, 10, &[1 << 32, 4096]);
+        story.tell(5, 0, 1, Op::Fork, 30, &[101, 1]);
+        let child = story.image(6, 1);
+        story.tell(6, child, 1, Op::Phase, 0, &[]);
+        story.end(10, 0, End::Exited);
+        if let Some(end) = child_end {
+            story.end(end, child, End::Exited);
+        }
+        story.findings(true).iter().map(|finding| finding.count).sum::<u64>()
+    };
+    assert_eq!((left(None), left(Some(60_000))), (0, 0));
+    assert_eq!(left(Some(9)), 3, "nobody has them any more");
+    assert_eq!(left(Some(12)), 3, "a child that was ending anyway");
+}
+
+#[test]
 fn what_is_left_at_exit_is_an_error_only_where_it_is_much() {
     let left = |count: u64, size: Option<u64>| {
         let mut story = Story::new();
         for i in 0..count {
             match size {
                 Some(bytes) => story.tell(i, 0, 1, Op::Mmap, 10, &[(i + 1) << 32, bytes]),
-                None => drop(story.open(i, 0, 10, Kind::File)),
+                None => _ = story.open(i, 0, 10, Kind::File),
             }
         }
         story.end(1000, 0, End::Exited);

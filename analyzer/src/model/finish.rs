@@ -420,12 +420,35 @@ impl LiveRows<'_> {
     }
 }
 
-/// Marks descriptors that went on into the next image of their process and are still open there.
+/// A fork child that lives on this much longer than its parent was made to go on in its place.
+const OUTLIVES_NS: u64 = 1_000_000_000;
+
+/// Marks descriptors that went on into the next image of their process and are still open there, and
+/// what a daemon's parent held: the child that lives on shares the open file descriptions and has the
+/// memory.
 fn mark_passed_on(live: &mut [Live], images: &[Image], lives: &[Life]) {
+    let mut children: HashMap<u64, Vec<Life>> = HashMap::new();
+    for (image, life) in images.iter().zip(lives).filter(|(image, _)| image.parent_region != 0) {
+        children.entry(image.parent_region).or_default().push(*life);
+    }
+    let is_shared = |one: &Live| {
+        let end = lives.get(one.image as usize).and_then(|life| life.ended_ns);
+        let region = images.get(one.image as usize).map_or(0, |image| image.region);
+        let outlives = |child: &Life| {
+            let child_end = child.ended_ns.unwrap_or(u64::MAX);
+            child.started_ns >= one.acquired_ns
+                && end.is_some_and(|end| child_end > end.saturating_add(OUTLIVES_NS))
+        };
+        region != 0 && children.get(&region).is_some_and(|of| of.iter().any(outlives))
+    };
     for one in live.iter_mut() {
-        let Handle::Fd { number, .. } = one.handle else { continue };
         let mut at = one.image as usize;
-        if lives.get(at).is_none_or(|life| life.ending != Ending::Exec) || one.is_cloexec {
+        if lives.get(at).is_none_or(|life| life.ending != Ending::Exec) {
+            one.is_passed_on = is_shared(one);
+            continue;
+        }
+        let Handle::Fd { number, .. } = one.handle else { continue };
+        if one.is_cloexec {
             continue;
         }
         // Chains of images are short and go forward in time only.

@@ -68,7 +68,7 @@ pub struct Live {
     pub is_foreign: bool,
     /// Closed by exec.
     pub is_cloexec: bool,
-    /// Went on into the next image of its process.
+    /// Went on into the next image of its process, or into the child that lives on in its place.
     pub is_passed_on: bool,
     /// Path, address, name.
     pub label: Box<str>,
