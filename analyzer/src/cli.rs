@@ -85,7 +85,9 @@ pub struct Judging {
 #[derive(Clone, Debug, Args)]
 #[command(
     after_help = "The exit status is CMD's own (128 + signal if it was killed, 126 and 127 as in a shell), \
-125 where resshim itself failed.\n\nExamples:\n  resshim run -- ./server --port 8080\n  \
+125 where resshim itself failed.\n\nSo that functions of the program have names, some languages are told to \
+tell them (docs/languages.md;\noff with --no-runtime-hooks):\n  \
+Node  NODE_OPTIONS gets --perf-basic-prof-only-functions --interpreted-frames-native-stack\n\nExamples:\n  resshim run -- ./server --port 8080\n  \
 resshim run --at-exit --fail-on leak -- make test"
 )]
 pub struct Run {
@@ -110,6 +112,9 @@ pub struct Run {
     /// Wait for descendants that outlive CMD.
     #[arg(long)]
     pub wait_tree: bool,
+    /// Change no environment of CMD but LD_PRELOAD and RESSHIM_*: functions of some languages have no names.
+    #[arg(long)]
+    pub no_runtime_hooks: bool,
     /// The program and its arguments.
     #[arg(last = true, required = true, value_name = "CMD")]
     pub command: Vec<OsString>,

@@ -65,6 +65,15 @@ impl Dynamic {
         Some(dynamic)
     }
 
+    /// Whether a name is one of its dynamic strings: it defines or asks for such a symbol. Cheaper than all
+    /// names where there are many.
+    pub fn names(&self, elf: &ElfFile, name: &str) -> bool {
+        let Some(Symbols { strings_at, strings_bytes, .. }) = self.symbols else { return false };
+        let wanted = [b"\0", name.as_bytes(), b"\0"].concat();
+        let strings = elf.some_bytes(strings_at, strings_bytes);
+        strings.windows(wanted.len()).any(|window| window == wanted)
+    }
+
     /// Names of the dynamic symbols that it defines.
     pub fn defines(&self, elf: &ElfFile) -> BTreeSet<String> {
         let Some(Symbols { at, strings_at, strings_bytes }) = self.symbols else {
@@ -109,6 +118,15 @@ mod tests {
     }
 
     #[test]
+    fn a_dynamic_name_is_found_as_a_whole() {
+        let file = File::open(std::env::current_exe().unwrap()).unwrap();
+        let elf = ElfFile::open(&file).unwrap();
+        let dynamic = Dynamic::read(&elf).unwrap();
+        assert!(dynamic.names(&elf, "memcpy") && dynamic.names(&elf, "libc.so.6"));
+        assert!(!dynamic.names(&elf, "emcpy") && !dynamic.names(&elf, "memcp"));
+    }
+
+    #[test]
     fn damage_anywhere_in_the_headers_is_no_panic() {
         let whole = std::fs::read("/bin/sh").unwrap();
         let path = std::env::temp_dir().join(format!("resshim-elf-{}", std::process::id()));
@@ -120,6 +138,7 @@ mod tests {
             elf.section_names(&sections);
             elf.note_segments().count();
             let dynamic = Dynamic::read(&elf)?;
+            dynamic.names(&elf, "nobody has this name");
             Some((dynamic.defines(&elf), dynamic))
         };
         assert!(read(&whole).is_some_and(|(_, dynamic)| dynamic.interpreter.is_some()));

@@ -48,6 +48,8 @@ pub struct Manifest {
     pub profile: String,
     /// Heap was to be recorded block by block at exit (`--at-exit`).
     pub at_exit: bool,
+    /// What `run` changed in CMD's environment for a language, or why it did not.
+    pub runtime_hooks: Vec<RuntimeHook>,
     /// Directory of the live regions, while there are any.
     pub live_dir: Option<PathBuf>,
     /// Directory that was collected from: a trace is of one.
@@ -58,6 +60,18 @@ pub struct Manifest {
     pub tsc_hz: u64,
     /// The collector.
     pub collector: Collector,
+}
+
+/// What `run` did so that a runtime tells the functions of the program that it runs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RuntimeHook {
+    /// Name of its executable: `node`, `java`.
+    pub runtime: String,
+    /// It was switched on.
+    pub is_on: bool,
+    /// One sentence: what was changed, or why nothing was.
+    pub text: String,
 }
 
 /// What the collector did.

@@ -4,6 +4,7 @@
 //! started by the shell. Nothing of resshim stands in its way: where collecting fails it runs on.
 
 mod ending;
+mod runtime_hooks;
 pub mod signals;
 
 use std::collections::HashSet;
@@ -122,11 +123,17 @@ pub fn new_manifest() -> Manifest {
 }
 
 /// CMD with the environment of the shim.
-fn command(options: &Run, name: &OsStr, live: &Path) -> Result<Command> {
+fn command(options: &Run, name: &OsStr, collector: &mut Collector) -> Result<Command> {
+    let live = collector.manifest().live_dir.clone().unwrap_or_default();
     let library = library::find()?;
     let mut command = Command::new(name);
     command.args(&options.command[1..]);
     let program: Option<PathBuf> = library::resolve(name);
+    if !options.no_runtime_hooks {
+        let hooks = runtime_hooks::of(program.as_deref());
+        command.envs(hooks.variables);
+        collector.manifest().runtime_hooks = hooks.said;
+    }
     let first = program.as_deref().and_then(library::sanitizer);
     let before: Option<OsString> = std::env::var_os("LD_PRELOAD");
     command.env("LD_PRELOAD", library::preload(first.as_deref(), &library, before.as_deref()));
@@ -143,7 +150,7 @@ fn command(options: &Run, name: &OsStr, live: &Path) -> Result<Command> {
 /// Starts CMD, as often as was asked, and collects until the last one has ended.
 fn supervise(options: &Run, name: &OsStr, collector: &mut Collector) -> Result<ExitStatus> {
     let live = collector.manifest().live_dir.clone().unwrap_or_default();
-    let mut command = command(options, name, &live).map_err(own)?;
+    let mut command = command(options, name, collector).map_err(own)?;
     let failed = |source: std::io::Error| own(Error::io(&live, source));
     let signals = Signals::take().map_err(failed)?;
     let mut first_failure: Option<ExitStatus> = None;
