@@ -2,6 +2,7 @@
 //!
 //! The one place where source, model, analysis and symbols meet; commands call [`analyze`].
 
+mod generated;
 mod names;
 
 pub use self::names::store_names;
@@ -83,6 +84,7 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     let asked = analysis::Options { at_exit: options.at_exit };
     let findings = analysis::run(&model, &asked, &mut names);
     let mut diagnostics = diagnostics(&trace, &model, damage, unknown);
+    diagnostics.extend(generated::diagnostics(&trace, &model));
     diagnostics.extend(names.diagnostics());
     names.keep(trace.manifest.as_ref().is_some_and(|manifest| manifest.complete));
     let mut unjudged = leak::unjudged(&model);
@@ -96,7 +98,7 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     Ok(Report {
         schema: SCHEMA.to_owned(),
         trace: trace_info(&trace, &model),
-        processes: processes(&model),
+        processes: processes(&model, &names),
         kinds: model.kinds.iter().map(|of| kind_totals(&model, of)).collect(),
         cycles: Vec::new(),
         alerts: Vec::new(),
@@ -257,11 +259,16 @@ fn rfc3339(ns: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
-fn processes(model: &Model) -> Vec<Process> {
-    let mut rows: Vec<(&Image, &Life)> = model.images.iter().zip(&model.lives).collect();
-    rows.retain(|(image, _)| image.pid != 0);
-    rows.sort_by_key(|(image, life)| (life.started_ns, image.pid, image.image));
-    let one = |(image, life): (&Image, &Life)| Process {
+fn processes(model: &Model, names: &TraceNames) -> Vec<Process> {
+    let mut rows: Vec<(usize, (&Image, &Life))> =
+        model.images.iter().zip(&model.lives).enumerate().collect();
+    rows.retain(|(_, (image, _))| image.pid != 0);
+    rows.sort_by_key(|(_, (image, life))| (life.started_ns, image.pid, image.image));
+    let not_visible = |index: usize, image: &Image| {
+        let nameless = generated::not_visible(index, &image.exe, names);
+        image.not_visible.iter().cloned().chain(nameless).collect()
+    };
+    let one = |(index, (image, life)): (usize, (&Image, &Life))| Process {
         pid: image.pid,
         parent: image.parent_pid,
         image: image.image,
@@ -271,7 +278,7 @@ fn processes(model: &Model) -> Vec<Process> {
         started_s: seconds(life.started_ns),
         ended_s: life.ended_ns.map(seconds),
         end: life.ending.text(),
-        not_visible: image.not_visible.clone(),
+        not_visible: not_visible(index, image),
     };
     rows.into_iter().map(one).collect()
 }

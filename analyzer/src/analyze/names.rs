@@ -92,6 +92,12 @@ impl<'t> TraceNames<'t> {
         }
     }
 
+    /// Whether code made at run time in an image has names; of one that told nothing, nobody asks.
+    pub(super) fn has_generated(&self, image: usize) -> bool {
+        let region = self.regions.get(image);
+        region.is_none_or(|region| self.symbols.has_generated(region.state.header.region_id))
+    }
+
     /// For each site the first that is the same line of the program, by the names of its frames.
     pub(super) fn same_sites(&mut self, model: &Model) -> Vec<u32> {
         let mut same: Vec<u32> = (0..model.sites.len() as u32).collect();

@@ -17,7 +17,7 @@ pub mod mappings;
 mod merge;
 pub mod process;
 pub mod resource;
-mod runtimes;
+pub mod runtimes;
 pub mod series;
 
 use std::collections::BTreeMap;

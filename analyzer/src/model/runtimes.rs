@@ -12,6 +12,11 @@ use crate::symbols::user::interpreter_name;
 /// Interpreters whose frames have their names from a perf map.
 const PERF_MAPS: &[&str] = &["node", "nodejs", "deno", "bun", "dotnet", "pypy"];
 
+/// Whether functions of what this interpreter runs have their names from a perf map.
+pub fn has_perf_map(interpreter: &str) -> bool {
+    PERF_MAPS.iter().any(|known| interpreter.starts_with(known))
+}
+
 /// Sentences for `not_visible`.
 pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
     let mut sentences = Vec::new();
@@ -34,7 +39,7 @@ pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
     if let Some(name) = interpreter_name(exe)
         && sentences.is_empty()
         && !reads_frames
-        && !PERF_MAPS.iter().any(|known| name.starts_with(known))
+        && !has_perf_map(name)
     {
         sentences.push(format!("frames: functions of the program that {name} runs are not known"));
     }
