@@ -87,7 +87,9 @@ pub struct Judging {
     after_help = "The exit status is CMD's own (128 + signal if it was killed, 126 and 127 as in a shell), \
 125 where resshim itself failed.\n\nSo that functions of the program have names, some languages are told to \
 tell them (docs/languages.md;\noff with --no-runtime-hooks):\n  \
-Node  NODE_OPTIONS gets --perf-basic-prof-only-functions --interpreted-frames-native-stack\n\nExamples:\n  resshim run -- ./server --port 8080\n  \
+Node  NODE_OPTIONS gets --perf-basic-prof-only-functions --interpreted-frames-native-stack\n  \
+Java  JAVA_TOOL_OPTIONS gets -agentpath:libresshim.so; a JVM then prints a line on standard error:\n        \
+Picked up JAVA_TOOL_OPTIONS: ...\n\nExamples:\n  resshim run -- ./server --port 8080\n  \
 resshim run --at-exit --fail-on leak -- make test"
 )]
 pub struct Run {

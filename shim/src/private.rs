@@ -117,6 +117,8 @@ pub struct Private {
     pub starts: [[AtomicUsize; 3]; rows::THREADS],
     /// Kinds that the program named: hash of the name.
     pub kind_hashes: [AtomicU64; 128],
+    /// Java frames met before, by hash: check, word of a stack.
+    pub java_words: [[AtomicU64; 2]; 4096],
 }
 
 apart! {

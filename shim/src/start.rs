@@ -80,6 +80,14 @@ pub fn has_started() -> bool {
     STATE.load(Ordering::Acquire) == STARTED
 }
 
+/// Whether the program's calls come to our hooks: not where the library was only loaded by it later on.
+pub fn is_preloaded() -> bool {
+    // A name that nobody else defines but libc, which would come first.
+    let first = crate::stack::module_of(real::find(c"inotify_init1") as usize);
+    let own = crate::stack::module_of(is_preloaded as *const () as usize);
+    first.zip(own).is_some_and(|(first, own)| first.start == own.start)
+}
+
 #[cold]
 fn start() -> bool {
     let claimed =

@@ -39,12 +39,15 @@ pub struct Tls {
     pub ending: u32,
     /// Mean for which `heap_left` was drawn, so that a change takes effect.
     pub heap_epoch: u32,
-    /// This thread is in the real `pthread_create`: what libc allocates for the new thread belongs to it.
-    pub making_thread: u32,
+    /// What this thread allocates now belongs to something else (a thread that is being made, what a VM keeps
+    /// for our agent): no sample is taken of it.
+    pub not_for_heap: u32,
     /// Calls of `realloc` by this thread: `reallocarray` may come to it, or not.
     pub reallocs: u32,
     /// Lowest address of this thread's stack that is mapped for certain, 0 = not known.
     pub stack_low: usize,
+    /// This thread asks a managed runtime for its frames, or is in our agent: it is not asked again.
+    pub asking: u32,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
     pub left: u32,
 }

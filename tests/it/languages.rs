@@ -168,3 +168,13 @@ fn ruby() {
 fn perl() {
     tells(&interpreted("service.pl", &["perl", "{}"], Sees::Interpreter));
 }
+
+#[test]
+fn java() {
+    tells(&Language {
+        source: "Service.java",
+        build: &["javac", "-d"],
+        run: &["java", "-cp", "{}", "Service"],
+        sees: Sees::Line,
+    });
+}

@@ -251,9 +251,9 @@ fn sampled(at: Registers, op: Op, result: *mut c_void, size: usize) {
     match emit::enter(at) {
         Some(inside) => {
             // SAFETY: this thread's own block.
-            let for_thread = unsafe { (*tls::block()).making_thread } != 0;
+            let elsewhere = unsafe { (*tls::block()).not_for_heap } != 0;
             // With every block recorded this one is, too: its address must not be mistaken for another's.
-            let wanted = !for_thread || heap::mean(&inside) <= 1;
+            let wanted = !elsewhere || heap::mean(&inside) <= 1;
             if draw(&inside) && wanted && !result.is_null() {
                 heap::acquired(&inside, op, result as usize, size as u64);
             }

@@ -84,9 +84,9 @@ pub unsafe extern "C-unwind" fn pthread_create(
     // SAFETY: the trampoline calls `start(argument)` in the new thread; the block is this thread's own.
     // Not a cancellation point: the mark is taken back.
     let error = unsafe {
-        (*block).making_thread += 1;
+        (*block).not_for_heap += 1;
         let error = create(thread, attributes, trampoline, handle.pack() as *mut c_void);
-        (*block).making_thread -= 1;
+        (*block).not_for_heap -= 1;
         error
     };
     // SAFETY: on success glibc has written the thread's id.

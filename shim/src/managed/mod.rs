@@ -9,6 +9,8 @@
 
 #![allow(dead_code, reason = "the runtimes come one by one")]
 
+mod java;
+
 use crate::region::Region;
 use crate::stack::{MAX_FRAMES, Stack};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
@@ -17,7 +19,8 @@ use resshim_format::table::{Runtime, managed};
 /// Bit a runtime (1 << its number) that can be asked for frames.
 static ACTIVE: AtomicU32 = AtomicU32::new(0);
 /// Where the interpreters' own code lies: start and bytes.
-static INTERPRETERS: [[AtomicUsize; 2]; 2] = [const { [const { AtomicUsize::new(0) }; 2] }; 2];
+/// The last one is of code that a runtime made.
+static INTERPRETERS: [[AtomicUsize; 2]; 3] = [const { [const { AtomicUsize::new(0) }; 2] }; 3];
 /// What is to be said of the runtimes of this process: see the header's field.
 static SAID: AtomicU32 = AtomicU32::new(0);
 
@@ -25,6 +28,11 @@ static SAID: AtomicU32 = AtomicU32::new(0);
 #[inline(always)]
 pub fn is_active() -> bool {
     ACTIVE.load(Ordering::Relaxed) != 0
+}
+
+/// Whether this one can.
+fn is(runtime: Runtime) -> bool {
+    ACTIVE.load(Ordering::Acquire) & 1 << runtime as u32 != 0
 }
 
 /// Managed frames of a thread, as words of a stack.
@@ -91,7 +99,8 @@ pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
         header.runtimes.store(said, Ordering::Relaxed);
     }
     let _ = native;
-    out.finish()
+    let cut = is(Runtime::Java) && java::frames(region, out);
+    out.finish() | cut
 }
 
 /// Whether an address lies in an interpreter: by which of its functions a thread came to a line of the
@@ -105,12 +114,21 @@ pub fn is_interpreter(pc: usize) -> bool {
 
 /// A runtime was found, and its frames can be read from now on. Its own code lies from `start` to `end`.
 pub fn begin(runtime: Runtime, start: usize, end: usize) {
-    if let Some([at, bytes]) = INTERPRETERS.get(runtime as usize - 1) {
+    set_range(runtime as usize - 1, start, end);
+    say(runtime, resshim_format::header::RUNTIME_FRAMES);
+    ACTIVE.fetch_or(1 << runtime as u32, Ordering::Release);
+}
+
+/// Where a runtime puts code that it makes: the same method is in other places of it from time to time.
+pub fn set_generated_code(start: usize, end: usize) {
+    set_range(INTERPRETERS.len() - 1, start, end);
+}
+
+fn set_range(place: usize, start: usize, end: usize) {
+    if let Some([at, bytes]) = INTERPRETERS.get(place) {
         at.store(start, Ordering::Relaxed);
         bytes.store(end.saturating_sub(start), Ordering::Relaxed);
     }
-    say(runtime, resshim_format::header::RUNTIME_FRAMES);
-    ACTIVE.fetch_or(1 << runtime as u32, Ordering::Release);
 }
 
 /// Says of a runtime what the report shall know: bits of the header's `runtimes`.

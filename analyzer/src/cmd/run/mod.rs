@@ -129,8 +129,8 @@ fn command(options: &Run, name: &OsStr, collector: &mut Collector) -> Result<Com
     let mut command = Command::new(name);
     command.args(&options.command[1..]);
     let program: Option<PathBuf> = library::resolve(name);
-    if !options.no_runtime_hooks {
-        let hooks = runtime_hooks::of(program.as_deref());
+    if !options.no_runtime_hooks && options.profile != Some(Profile::Off) {
+        let hooks = runtime_hooks::of(program.as_deref(), &library);
         command.envs(hooks.variables);
         collector.manifest().runtime_hooks = hooks.said;
     }

@@ -5,6 +5,7 @@
 //! harmless to every other program. It is set only where the runtime that would obey it is known to, and
 //! nothing that it needs is missing; it extends what the user has set, and is told in the trace.
 
+mod java;
 mod node;
 
 use std::ffi::OsString;
@@ -21,10 +22,11 @@ pub struct Hooks {
     pub said: Vec<RuntimeHook>,
 }
 
-/// The hooks for CMD, which is `program` where that is known.
-pub fn of(program: Option<&Path>) -> Hooks {
+/// The hooks for CMD, which is `program` where that is known, under the shim `library`.
+pub fn of(program: Option<&Path>, library: &Path) -> Hooks {
     let mut hooks = Hooks::default();
     node::add(program, &mut hooks);
+    java::add(library, &mut hooks);
     hooks
 }
 
