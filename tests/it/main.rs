@@ -16,6 +16,7 @@ mod places;
 mod programs;
 mod quota;
 mod readme;
+mod record;
 mod records;
 mod reports;
 mod rows;

@@ -14,7 +14,7 @@ pub mod store;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -26,6 +26,7 @@ use self::live::Names;
 use self::proc::ProcessId;
 use self::store::{Existing, Store};
 use crate::error::Result;
+use crate::source::chosen::Chosen;
 use crate::source::index::IndexReader;
 use crate::source::manifest::Manifest;
 use crate::source::region::parse_file_name;
@@ -72,7 +73,7 @@ pub struct Collector {
     images: Images,
     names: Names,
     followed: HashMap<u64, Followed>,
-    only: HashSet<u32>,
+    chosen: Chosen,
     me: ProcessId,
     interval: Duration,
     next_manifest: Instant,
@@ -88,6 +89,9 @@ impl Collector {
         let mut manifest = options.manifest;
         manifest.live_dir = Some(options.live.clone());
         manifest.collected_dir = Some(options.live.clone());
+        let start = |pid: &u32| (*pid, proc::stat(*pid).map_or(0, |stat| stat.start_ticks));
+        let chosen: BTreeMap<u32, u64> = options.only.iter().map(start).collect();
+        manifest.chosen = chosen.clone();
         let mut store = Store::open(&options.trace, options.existing, manifest, options.max_bytes)?;
         let collector = &mut store.manifest.collector;
         collector.pid = me.pid;
@@ -103,7 +107,7 @@ impl Collector {
             live: options.live,
             store,
             followed: HashMap::new(),
-            only: options.only,
+            chosen: Chosen::of(chosen),
             me,
             interval: SHORTEST,
             next_manifest: Instant::now() + MANIFEST,
@@ -182,7 +186,9 @@ impl Collector {
         self.store.copy_index(&self.live);
         let stopped = self.store.is_stopped();
         self.store.manifest.complete = !living && !stopped && self.names.waiting() == 0;
-        if self.store.manifest.complete && live::remove(&self.live) {
+        if self.store.manifest.complete {
+            live::remove(&self.live);
+            // What others will write there is not of this trace.
             self.store.manifest.live_dir = None;
         }
         self.write_manifest();
@@ -209,6 +215,8 @@ impl Collector {
             }
             if row.event == IndexEvent::Begin as u16 || row.event == IndexEvent::Child as u16 {
                 self.images.last.insert(process, (row.region, row.monotonic_ns));
+                // A parent that has nothing to tell is known by its row alone.
+                self.chosen.takes((&row).into());
             }
         }
     }
@@ -222,7 +230,7 @@ impl Collector {
             let path = self.live.join(&name);
             match Followed::new(&path, self.me) {
                 Ok(followed) => {
-                    if self.is_wanted(&followed) {
+                    if self.chosen.takes(followed.file().header().into()) {
                         self.followed.insert(id, followed);
                     } else {
                         followed.release();
@@ -241,18 +249,6 @@ impl Collector {
                 }
             }
         }
-    }
-
-    /// Descendants are met after their parents: their pids are added as they come.
-    fn is_wanted(&mut self, followed: &Followed) -> bool {
-        let header = followed.file().header();
-        let wanted = self.only.is_empty()
-            || self.only.contains(&header.pid)
-            || self.only.contains(&header.parent_pid);
-        if wanted && !self.only.is_empty() {
-            self.only.insert(header.pid);
-        }
-        wanted
     }
 
     fn close_ended(&mut self) -> bool {

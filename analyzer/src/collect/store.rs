@@ -105,7 +105,14 @@ impl Store {
                         hint: "choose another trace with -o".into(),
                     });
                 }
+                let mut chosen = before.chosen.clone();
+                chosen.extend(&manifest.chosen);
+                if before.chosen.is_empty() || manifest.chosen.is_empty() {
+                    // All of the directory, once or twice.
+                    chosen.clear();
+                }
                 manifest = Manifest {
+                    chosen,
                     live_dir: manifest.live_dir,
                     collected_dir: manifest.collected_dir,
                     collector: before.collector,

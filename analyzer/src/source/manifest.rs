@@ -54,6 +54,8 @@ pub struct Manifest {
     pub live_dir: Option<PathBuf>,
     /// Directory that was collected from: a trace is of one.
     pub collected_dir: Option<PathBuf>,
+    /// Processes that `record` was given, each with its start in clock ticks; empty = all of the directory.
+    pub chosen: BTreeMap<u32, u64>,
     /// Everything was collected up to the end of every process.
     pub complete: bool,
     /// Ticks of the counter a second, 0 = see the regions.

@@ -6,6 +6,7 @@
 //! more memory than [`region::LARGEST_STATE`] for one region. Files are opened by [`open`] alone:
 //! regular, no link, ours or root's, read by `pread` (a file can shrink while it is read).
 
+pub mod chosen;
 pub mod clock;
 pub mod events;
 pub mod frame;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use resshim_format::index::IndexRow;
 use resshim_format::ring::word;
 
+use super::chosen::Chosen;
 use super::clock::{Clock, ClockFacts};
 use super::frame::{FrameAt, Frames};
 use super::index::read_index;
@@ -105,6 +106,7 @@ impl Trace {
             }
         }
         trace.read_index(path);
+        trace.leave_others_out(&mut regions);
         if trace.manifest.is_none() && regions.is_empty() && trace.index.is_empty() {
             let why = trace.problems.first().map_or("is no trace", String::as_str);
             return Err(Error::input(
@@ -155,6 +157,27 @@ impl Trace {
                 }
             }
             Err(error) => self.problem(error),
+        }
+    }
+
+    /// What the directory of the shim holds beside the processes that the trace is of.
+    fn leave_others_out(&mut self, regions: &mut BTreeMap<u64, TraceRegion>) {
+        let chosen = self.manifest.as_ref().map(|manifest| manifest.chosen.clone());
+        let mut chosen = Chosen::of(chosen.unwrap_or_default());
+        if chosen.is_all() {
+            return;
+        }
+        self.index.sort_by_key(|row| row.monotonic_ns);
+        self.index.retain(|row| chosen.takes(row.into()));
+        let mut by_start: Vec<(u64, u64)> = regions
+            .iter()
+            .map(|(id, region)| (region.state.header.start_monotonic_ns, *id))
+            .collect();
+        by_start.sort_unstable();
+        for (_, id) in by_start {
+            if !chosen.takes((&regions[&id].state.header).into()) {
+                regions.remove(&id);
+            }
         }
     }
 
