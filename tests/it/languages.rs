@@ -21,6 +21,8 @@ const LEAKED: u64 = 40;
 enum Sees {
     /// Its name, file and the line of the call.
     Line,
+    /// Its name, file and the line where it is defined.
+    Definition,
     /// That something leaks, below the interpreter's own functions.
     Interpreter,
 }
@@ -97,6 +99,12 @@ fn line_that_leaks(language: &Language) -> u64 {
     line.expect("a line is marked") as u64 + 1
 }
 
+fn line_of_definition(language: &Language) -> u64 {
+    let text = std::fs::read_to_string(source(language)).expect("the source");
+    let line = text.lines().position(|line| line.contains(" leaky(") && line.ends_with('{'));
+    line.expect("it is defined") as u64 + 1
+}
+
 fn tells(language: &Language) {
     let work = Scratch::new(language.source);
     let Some(command) = command(language, work.path()) else { return };
@@ -119,10 +127,12 @@ fn tells(language: &Language) {
         })
         .collect();
     match language.sees {
-        Sees::Line => {
+        Sees::Line | Sees::Definition => {
             let leaky = callers.iter().position(|caller| caller.0.contains("leaky"));
             let leaky = leaky.unwrap_or_else(|| panic!("{name}: no leaky in {callers:?}"));
-            assert_eq!(callers[leaky].1, line_that_leaks(language), "{name}: {callers:?}");
+            let is_line = language.sees == Sees::Line;
+            let line = if is_line { line_that_leaks } else { line_of_definition }(language);
+            assert_eq!(callers[leaky].1, line, "{name}: {callers:?}");
             assert!(leaky <= 1, "{name}: {callers:?}");
             assert_eq!(leak["id_stable"], true, "{name}");
         }
@@ -157,6 +167,11 @@ fn rust() {
 #[test]
 fn go_with_cgo() {
     tells(&compiled("service.go", &["go", "build", "-o"]));
+}
+
+#[test]
+fn node() {
+    tells(&interpreted("service.js", &["node", "{}"], Sees::Definition));
 }
 
 #[test]

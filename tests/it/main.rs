@@ -10,6 +10,7 @@ mod kill;
 mod languages;
 mod living;
 mod mutations;
+mod node;
 mod operators;
 mod originals;
 mod places;

@@ -83,8 +83,15 @@ fn input_output_and_environment_are_those_of_the_command() {
     let scratch = Scratch::new("run-environment");
     let script = "env | grep -v -e ^LD_PRELOAD= -e ^RESSHIM_ -e ^_= | sort; echo to stderr >&2";
     let plain = shell(script).run();
-    let traced = under_run(&scratch, script).run();
-    assert_eq!(traced.difference(&plain), None);
+    let untouched = Launch::cli()
+        .args(["run", "--no-runtime-hooks", "--report", "none", "-o"])
+        .args([scratch.path().join("trace").as_os_str(), "--".as_ref()])
+        .args(["sh", "-c", script]);
+    assert_eq!(untouched.run().difference(&plain), None);
+    // What `run --help` names, and nothing else.
+    let hooked = shell(&script.replace("-e ^_=", "-e ^_= -e ^NODE_OPTIONS="));
+    let traced = hooked.under_run(&scratch.path().join("hooked")).run();
+    assert_eq!(traced.difference(&hooked.run()), None);
     let kept = shell("echo $LD_PRELOAD").env("LD_PRELOAD", "libm.so.6");
     let seen = kept.under_run(&scratch.path().join("other")).run().stdout_text();
     assert!(seen.trim().ends_with("libresshim.so:libm.so.6"), "{seen}");

@@ -338,6 +338,7 @@ impl Names for Functions {
             acquiring: function.clone(),
             own: vec![function],
             is_blind: self.are_blind,
+            codes: Vec::new(),
             is_managed_mapping: false,
             is_managed_block: false,
         }

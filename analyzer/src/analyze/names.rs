@@ -3,7 +3,7 @@
 //! They are resolved when a trace is closed, whoever reads it later and whatever is asked then: the
 //! program may be another one by that time.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -113,13 +113,18 @@ impl<'t> TraceNames<'t> {
             StackRef { image: site.image, stack: site.stack }
         };
         self.prepare(&asked.iter().map(at).collect::<Vec<_>>());
-        let mut known: HashMap<(u32, KindId, Option<Op>, String), u32> = HashMap::new();
+        let mut alike: HashMap<(u32, KindId, Option<Op>, String), Vec<Placed>> = HashMap::new();
         for index in &asked {
             let site = &model.sites[*index];
-            if let Some(likeness) = self.site(at(index)).likeness() {
+            let resolved = self.site(at(index));
+            if let Some(likeness) = resolved.likeness() {
+                let (codes, calls) = resolved.codes.into_iter().unzip();
                 let key = (site.image, site.kind, site.op, likeness);
-                same[*index] = *known.entry(key).or_insert(*index as u32);
+                alike.entry(key).or_default().push(Placed { index: *index as u32, codes, calls });
             }
+        }
+        for placed in alike.into_values() {
+            put_together(placed, &mut same);
         }
         same
     }
@@ -157,6 +162,38 @@ impl<'t> TraceNames<'t> {
     }
 }
 
+/// A site whose stack leads through code made at run time.
+struct Placed {
+    /// Of the model's sites.
+    index: u32,
+    /// Where the code of each frame begins.
+    codes: Vec<u64>,
+    /// Where in its code each frame's call is.
+    calls: Vec<u64>,
+}
+
+/// Of sites with the same names, which are the same. Two calls at different places of the same codes are
+/// two, however alike their names: one of a function and one of another that was compiled into it, or two
+/// lines of one. When all is compiled again, as many calls are the same ones, in their order.
+fn put_together(placed: Vec<Placed>, same: &mut [u32]) {
+    let mut compilations: HashMap<Vec<u64>, BTreeMap<Vec<u64>, Vec<u32>>> = HashMap::new();
+    for site in placed {
+        let calls = compilations.entry(site.codes).or_default();
+        calls.entry(site.calls).or_default().push(site.index);
+    }
+    let mut ranked: HashMap<(usize, usize), Vec<u32>> = HashMap::new();
+    for calls in compilations.into_values() {
+        let count = calls.len();
+        for (rank, indices) in calls.into_values().enumerate() {
+            ranked.entry((count, rank)).or_default().extend(indices);
+        }
+    }
+    for indices in ranked.into_values() {
+        let first = indices.iter().min().copied().unwrap_or(0);
+        indices.iter().for_each(|index| same[*index as usize] = first);
+    }
+}
+
 impl Names for TraceNames<'_> {
     fn prepare(&mut self, stacks: &[StackRef]) {
         let found: Vec<_> = stacks.iter().filter_map(|at| self.stack(*at)).collect();
@@ -171,5 +208,34 @@ impl Names for TraceNames<'_> {
             }
             None => ResolvedSite::default(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_at_different_places_of_one_code_stay_apart_when_it_is_compiled_again() {
+        let of = |index, codes: &[u64], calls: &[u64]| Placed {
+            index,
+            codes: codes.to_vec(),
+            calls: calls.to_vec(),
+        };
+        let together = |placed: Vec<Placed>| {
+            let mut same: Vec<u32> = (0..placed.len() as u32).collect();
+            put_together(placed, &mut same);
+            same
+        };
+        // One call, compiled three times, once with another native way to it.
+        let once = vec![of(0, &[1, 9], &[4, 4]), of(1, &[2, 9], &[8, 4]), of(2, &[1, 9], &[4, 4])];
+        assert_eq!(together(once), [0, 0, 0]);
+        // Two calls, compiled twice.
+        let twice =
+            vec![of(0, &[1], &[4]), of(1, &[1], &[8]), of(2, &[5], &[30]), of(3, &[5], &[7])];
+        assert_eq!(together(twice), [0, 1, 1, 0]);
+        // Which of the two it is that was met in the first code is not known.
+        let unknown = vec![of(0, &[1], &[4]), of(1, &[2], &[4]), of(2, &[2], &[8])];
+        assert_eq!(together(unknown), [0, 1, 2]);
     }
 }

@@ -93,7 +93,7 @@ fn frame_of(word: u64, codes: &Codes) -> Managed {
     };
     let named = !frame.function.is_empty();
     let text = if named { key_text(&frame) } else { String::new() };
-    Managed { key: FrameKey { module: None, text, named }, frame, is_entry }
+    Managed { key: FrameKey { module: None, text, named, code: None }, frame, is_entry }
 }
 
 /// The function with the name of its file: `main` and `run` are in every other one.
@@ -114,7 +114,15 @@ mod tests {
 
     fn native(function: &str, module: &str) -> (Frame, FrameKey) {
         let frame = Frame { function: function.into(), module: module.into(), ..Frame::default() };
-        (frame, FrameKey { module: None, text: function.into(), named: !function.is_empty() })
+        (
+            frame,
+            FrameKey {
+                module: None,
+                text: function.into(),
+                named: !function.is_empty(),
+                code: None,
+            },
+        )
     }
 
     fn woven(

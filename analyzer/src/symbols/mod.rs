@@ -86,6 +86,9 @@ pub struct ResolvedSite {
     pub own: Vec<String>,
     /// It leads through an interpreter whose frames are not known: many lines of the program are this site.
     pub is_blind: bool,
+    /// Of each frame of a function that was compiled at run time: where its code begins, and where in it
+    /// the call is.
+    pub codes: Vec<(u64, u64)>,
     /// A mapping acquired here is memory for a runtime's own objects.
     pub is_managed_mapping: bool,
     /// So is a heap block.
@@ -213,8 +216,8 @@ impl Symbols {
             }
             let frames = frames_at(image, &self.names, address, stack.epoch);
             native.extend(frames.unwrap_or_else(|| {
-                let name = generated.and_then(|code| code.name(address, seen_ns));
-                vec![generated_frame(address, name.unwrap_or_default())]
+                let found = generated.and_then(|code| code.name(address, seen_ns));
+                vec![generated_frame(address, found)]
             }));
         }
         let (frames, keys): (Vec<Frame>, Vec<FrameKey>) =
@@ -323,6 +326,8 @@ struct FrameKey {
     /// Function, or module, build id and offset; empty for code that is nobody's.
     text: String,
     named: bool,
+    /// Of code made at run time: where it begins, and where in it the call is.
+    code: Option<(u64, u64)>,
 }
 
 /// The module of an address: of those that were there at the time, the latest.
@@ -354,7 +359,9 @@ fn module_path(image: &Image, module: &Module) -> PathBuf {
 }
 
 /// The frame of an address that no module holds.
-fn generated_frame(address: u64, name: Name) -> (Frame, FrameKey) {
+fn generated_frame(address: u64, found: Option<(Name, u64)>) -> (Frame, FrameKey) {
+    let code = found.as_ref().map(|(_, start)| (*start, address.wrapping_sub(*start)));
+    let (name, _) = found.unwrap_or_default();
     let frame = Frame {
         function: name.function.to_string(),
         file: name.file.to_string(),
@@ -370,7 +377,7 @@ fn generated_frame(address: u64, name: Name) -> (Frame, FrameKey) {
         (true, "") => frame.function.clone(),
         (true, file) => format!("{file}:{}", frame.function),
     };
-    (frame, FrameKey { module: None, text, named })
+    (frame, FrameKey { module: None, text, named, code })
 }
 
 /// The frames of one address, innermost first; `None` where no module holds it.
@@ -409,7 +416,7 @@ fn frames_at(
                 place.offset
             ),
         };
-        let key = FrameKey { module: Some(place.key.clone()), text, named };
+        let key = FrameKey { module: Some(place.key.clone()), text, named, code: None };
         (frame, key)
     };
     Some(known.iter().enumerate().map(frame).collect())
@@ -456,6 +463,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         acquiring.is_some_and(|key| key.named) && own_keys().filter(used).all(|key| key.named);
     let whole: Vec<String> = keys.iter().filter(|k| !k.text.is_empty()).map(text).collect();
     ResolvedSite {
+        codes: keys.iter().filter_map(|key| key.code).collect(),
         site_id: normalise::site_id(&whole),
         id_stable,
         acquiring: acquiring.map(text).unwrap_or_default(),

@@ -98,7 +98,9 @@ impl GeneratedCode {
     }
 
     /// What lay at an address when it was seen first, `seen_ns` in the trace's time, if that is known.
-    pub fn name(&self, address: u64, seen_ns: Option<u64>) -> Option<Name> {
+    ///
+    /// Its name, and where it begins.
+    pub fn name(&self, address: u64, seen_ns: Option<u64>) -> Option<(Name, u64)> {
         let after = self.codes.partition_point(|code| code.start <= address);
         let mut best: Option<&Code> = None;
         for at in (0..after).rev().take(MOST_STEPS) {
@@ -120,7 +122,7 @@ impl GeneratedCode {
         if let Some((_, line, file)) = behind.checked_sub(1).and_then(|at| lines.get(at)) {
             (name.line, name.file) = (*line, file.clone());
         }
-        Some(name)
+        Some((name, code.start))
     }
 }
 
@@ -137,12 +139,14 @@ pub fn is_glue(frame: &Frame) -> bool {
     starts.iter().any(|start| frame.function.starts_with(start))
 }
 
-/// The frames as text, without addresses of code made at run time and without the engine's own.
+/// The frames as text, without addresses of code made at run time, without the engine's own and without
+/// what has no name: by which stubs it comes from one function to the next is the engine's affair too.
 pub(super) fn likeness(frames: &[Frame]) -> String {
+    let is_nameless = |frame: &Frame| frame.module.is_empty() && frame.function.is_empty();
     let mut text = String::new();
-    for frame in frames.iter().filter(|frame| !is_glue(frame)) {
+    for frame in frames.iter().filter(|frame| !is_glue(frame) && !is_nameless(frame)) {
         let Frame { function, file, line, module, offset, .. } = frame;
-        let place = if function.is_empty() && !module.is_empty() { *offset } else { 0 };
+        let place = if function.is_empty() { *offset } else { 0 };
         text.push_str(&format!("{module}\0{function}\0{file}\0{line}\0{place}\n"));
     }
     text
@@ -168,7 +172,7 @@ mod tests {
     }
 
     fn function(code: &GeneratedCode, address: u64, seen_ns: Option<u64>) -> String {
-        code.name(address, seen_ns).map_or("-".into(), |name| name.function.to_string())
+        code.name(address, seen_ns).map_or("-".into(), |(name, _)| name.function.to_string())
     }
 
     #[test]
@@ -204,6 +208,31 @@ mod tests {
     }
 
     #[test]
+    fn likeness_leaves_out_what_depends_on_how_it_was_compiled() {
+        let frame = |module: &str, function: &str, offset| Frame {
+            module: module.into(),
+            function: function.into(),
+            offset,
+            ..Frame::default()
+        };
+        let (open, leaky) = (frame("/bin/node", "uv_fs_open", 7), frame("", "leaky", 1));
+        let glue = ["Builtins_CEntry", "v8::internal::Execution::Call()"];
+        let glue = glue.map(|function| frame("/bin/node", function, 9));
+        let one = likeness(&[open.clone(), leaky.clone()]);
+        let two = likeness(&[
+            open,
+            glue[0].clone(),
+            frame("", "", 5),
+            frame("", "Builtin:Call", 6),
+            Frame { offset: 2, ..leaky },
+            glue[1].clone(),
+        ]);
+        assert_eq!(one, two);
+        assert_ne!(one, likeness(&[frame("", "other", 1)]));
+        assert_ne!(likeness(&[frame("/a.so", "", 1)]), likeness(&[frame("/a.so", "", 2)]));
+    }
+
+    #[test]
     fn lines_of_a_jitdump_are_those_of_the_call() {
         let mut told = batch(0, &[(90, 10, "f"), (100, 50, "g")]);
         told.strings.push("/srv/a.js".into());
@@ -212,7 +241,7 @@ mod tests {
         told.lines = vec![8, 7];
         told.line_files = vec![2, 2];
         let code = code(&[told]);
-        let line = |at| code.name(at, None).map(|name| (name.file.to_string(), name.line));
+        let line = |at| code.name(at, None).map(|(name, _)| (name.file.to_string(), name.line));
         assert_eq!(line(100), Some(("/srv/a.js".into(), 7)));
         assert_eq!(line(149), Some(("/srv/a.js".into(), 8)));
         assert_eq!(line(95), Some((String::new(), 0)));
