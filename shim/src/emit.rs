@@ -80,6 +80,9 @@ unsafe fn settle(tls: *mut Tls) {
         if forked {
             (*tls).busy = 0;
             (*tls).thread_row = 0;
+            // The VM's other threads are gone: what it says of this one is not to be relied on.
+            (*tls).java = 0;
+            (*tls).asking = 0;
         }
         (*tls).incarnation = PRIVATE.incarnation.load(Ordering::Relaxed);
     }

@@ -46,6 +46,8 @@ pub struct Tls {
     pub reallocs: u32,
     /// Lowest address of this thread's stack that is mapped for certain, 0 = not known.
     pub stack_low: usize,
+    /// Its `JNIEnv`, 0 = it is no thread of a JVM.
+    pub java: usize,
     /// This thread asks a managed runtime for its frames, or is in our agent: it is not asked again.
     pub asking: u32,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.

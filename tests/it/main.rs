@@ -6,6 +6,7 @@ mod collect;
 mod harness;
 mod heap;
 mod hostile;
+mod java;
 mod kill;
 mod languages;
 mod living;

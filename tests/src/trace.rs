@@ -27,6 +27,8 @@ pub struct Event {
     pub words: Vec<u64>,
     /// Its label.
     pub label: Option<String>,
+    /// Id of its stack, 0 = none.
+    pub stack: u32,
 }
 
 /// A region: its tables and its records in the order of time.
@@ -88,6 +90,7 @@ fn image(path: &Path) -> Image {
                 errno: failure.map(|failure| failure.errno),
                 words: record.words.to_vec(),
                 label,
+                stack: record.stack,
             });
         }
         assert_eq!(records.anomalies, Default::default(), "chunk {index} of {}", path.display());

@@ -98,8 +98,7 @@ pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
     if header.runtimes.load(Ordering::Relaxed) != said {
         header.runtimes.store(said, Ordering::Relaxed);
     }
-    let _ = native;
-    let cut = is(Runtime::Java) && java::frames(region, out);
+    let cut = is(Runtime::Java) && java::frames(region, native, out);
     out.finish() | cut
 }
 

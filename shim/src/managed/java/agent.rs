@@ -23,11 +23,17 @@ const COMPARED: usize = 200;
 /// The machine, complete but for what only a running VM knows.
 static FOUND: AtomicPtr<Machine> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Marks the work of the agent on this thread.
-fn own_work<T>(work: impl FnOnce() -> T) -> T {
+/// Work of the agent, on a thread whose environment is known here (null: is not).
+///
+/// `GetEnv` would tell it in a hook, but reads a thread-local variable of the VM's library, for which ld.so
+/// allocates memory at the first time, or makes room: inside an allocation that is in a bad place to ask.
+fn own_work<T>(env: Jni, work: impl FnOnce() -> T) -> T {
     let own = tls::block();
     // SAFETY: this thread's own block. The VM's functions return here: they throw nothing.
     unsafe {
+        if !env.is_null() {
+            (*own).java = env.addr();
+        }
         (*own).asking += 1;
         (*own).not_for_heap += 1;
         let result = work();
@@ -46,7 +52,7 @@ pub unsafe extern "C" fn Agent_OnLoad(vm: Vm, _: *const c_char, _: *const c_void
     // A JVM to which we were not preloaded has no hooks of ours: there are no events to give frames for.
     if start::is_on() && start::is_preloaded() && !vm.is_null() {
         // SAFETY: as the VM promises.
-        own_work(|| unsafe { load(vm) });
+        own_work(core::ptr::null(), || unsafe { load(vm) });
     }
     0
 }
@@ -73,10 +79,25 @@ unsafe fn load(vm: Vm) {
         if !FOUND.load(Ordering::Acquire).is_null() {
             return;
         }
-        let place = (*PLACE.0.get()).write(Machine { vm, ask, layout });
+        let place = (*PLACE.0.get()).write(Machine { ask, layout, loader: (0, 0) });
         FOUND.store(place, Ordering::Release);
-        let callbacks = Callbacks { vm_init, vm_death, unused: [0; 3], class_load, class_prepare };
-        let events = [Event::VmInit, Event::VmDeath, Event::ClassLoad, Event::ClassPrepare];
+        let callbacks = Callbacks {
+            vm_init,
+            vm_death,
+            thread_start,
+            thread_end,
+            unused: 0,
+            class_load,
+            class_prepare,
+        };
+        let events = [
+            Event::VmInit,
+            Event::VmDeath,
+            Event::ThreadStart,
+            Event::ThreadEnd,
+            Event::ClassLoad,
+            Event::ClassPrepare,
+        ];
         let listening = interface::tool_interface(vm)
             .is_some_and(|jvmti| interface::listen(jvmti, &callbacks, &events));
         if !listening {
@@ -88,14 +109,14 @@ unsafe fn load(vm: Vm) {
 unsafe extern "C" fn class_load(_: Jvmti, _: Jni, _: *const c_void, _: Class) {}
 
 /// A class has its methods: they get ids.
-unsafe extern "C" fn class_prepare(jvmti: Jvmti, _: Jni, _: *const c_void, class: Class) {
+unsafe extern "C" fn class_prepare(jvmti: Jvmti, env: Jni, _: *const c_void, class: Class) {
     // SAFETY: as the VM calls us.
-    own_work(|| drop(unsafe { interface::methods(jvmti, class) }));
+    own_work(env, || drop(unsafe { interface::methods(jvmti, class) }));
 }
 
 /// From here on the VM can be asked, if it is what it seems to be.
-unsafe extern "C" fn vm_init(jvmti: Jvmti, _: Jni, _: *const c_void) {
-    own_work(|| {
+unsafe extern "C" fn vm_init(jvmti: Jvmti, env: Jni, _: *const c_void) {
+    own_work(env, || {
         let machine = FOUND.load(Ordering::Acquire);
         // SAFETY: `load` wrote it; nobody else refers to it before `MACHINE` is set.
         let Some(machine) = (unsafe { machine.as_mut() }) else { return };
@@ -114,6 +135,9 @@ fn begin(machine: &'static mut Machine) {
     // SAFETY: static variables of the VM, constant since it started.
     let (low, high) = unsafe { (*code.0, *code.1) };
     let own = crate::stack::module_of(machine.ask as usize);
+    if let Some(loader) = crate::stack::module_of(real::find(c"__tls_get_addr") as usize) {
+        machine.loader = (loader.start, loader.end - loader.start);
+    }
     MACHINE.store(machine, Ordering::Release);
     managed::set_generated_code(low, high);
     managed::begin(
@@ -121,6 +145,17 @@ fn begin(machine: &'static mut Machine) {
         own.as_ref().map_or(0, |own| own.start),
         own.as_ref().map_or(0, |own| own.end),
     );
+}
+
+/// The calling thread can be asked from here on.
+unsafe extern "C" fn thread_start(_: Jvmti, env: Jni, _: *const c_void) {
+    own_work(env, || {});
+}
+
+/// It is about to leave the VM.
+unsafe extern "C" fn thread_end(_: Jvmti, _: Jni, _: *const c_void) {
+    // SAFETY: this thread's own block.
+    unsafe { (*tls::block()).java = 0 };
 }
 
 unsafe extern "C" fn vm_death(_: Jvmti, _: Jni) {

@@ -18,8 +18,6 @@ pub type MethodId = *const c_void;
 /// `jclass`, a local reference.
 pub type Class = *const c_void;
 
-/// `JNI_VERSION_1_2`.
-pub const JNI_VERSION: i32 = 0x0001_0002;
 /// `JVMTI_VERSION_1_2`.
 const JVMTI_VERSION: i32 = 0x3001_0200;
 /// `JVMTI_ENABLE`.
@@ -33,6 +31,10 @@ pub enum Event {
     VmInit = 50,
     /// It ends.
     VmDeath = 51,
+    /// The calling thread becomes one of the VM's.
+    ThreadStart = 52,
+    /// And will be no more.
+    ThreadEnd = 53,
     /// AsyncGetCallTrace gives nothing where nobody listens to it.
     ClassLoad = 55,
     /// A class has its methods.
@@ -48,8 +50,10 @@ type OnClass = unsafe extern "C" fn(Jvmti, Jni, *const c_void, Class);
 pub struct Callbacks {
     pub vm_init: OnThread,
     pub vm_death: OnEnd,
-    /// `ThreadStart`, `ThreadEnd`, `ClassFileLoadHook`.
-    pub unused: [usize; 3],
+    pub thread_start: OnThread,
+    pub thread_end: OnThread,
+    /// `ClassFileLoadHook`.
+    pub unused: usize,
     pub class_load: OnClass,
     pub class_prepare: OnClass,
 }
@@ -65,29 +69,20 @@ unsafe fn function<F: Copy>(object: *const *const *const c_void, place: usize) -
     unsafe { core::mem::transmute_copy(&*(*object).add(place)) }
 }
 
-/// The environment of the calling thread, if it is one of the VM's. Reads thread-local state only.
-///
-/// # Safety
-/// `vm` is a JVM of this process.
-#[inline(always)]
-pub unsafe fn environment(vm: Vm, version: i32) -> Option<Jni> {
-    let mut found: *mut c_void = core::ptr::null_mut();
-    // SAFETY: `JNIInvokeInterface_::GetEnv` is its seventh word.
-    let error = unsafe {
-        let get: unsafe extern "C" fn(Vm, *mut *mut c_void, i32) -> i32 = function(vm, 6);
-        get(vm, &mut found, version)
-    };
-    (error == 0 && !found.is_null()).then_some(found as Jni)
-}
-
 /// A tool interface of our own, with names and lines of methods.
 ///
 /// # Safety
-/// As [`environment`]; from `Agent_OnLoad`.
+/// `vm` is a JVM of this process, in `Agent_OnLoad`.
 pub unsafe fn tool_interface(vm: Vm) -> Option<Jvmti> {
-    // SAFETY: `GetEnv` makes one for this version number; `AddCapabilities` is 142.
+    let mut found: *mut c_void = core::ptr::null_mut();
+    // SAFETY: `JNIInvokeInterface_::GetEnv` is its seventh word, and makes one for this version number;
+    // `AddCapabilities` is 142.
     unsafe {
-        let jvmti = environment(vm, JVMTI_VERSION)?;
+        let get: unsafe extern "C" fn(Vm, *mut *mut c_void, i32) -> i32 = function(vm, 6);
+        if get(vm, &mut found, JVMTI_VERSION) != 0 || found.is_null() {
+            return None;
+        }
+        let jvmti = found as Jvmti;
         // `can_get_source_file_name`, `can_get_line_numbers`: bits 11 and 12 of 128, always to be had.
         let wanted: [u32; 4] = [1 << 11 | 1 << 12, 0, 0, 0];
         let add: unsafe extern "C" fn(Jvmti, *const [u32; 4]) -> i32 = function(jvmti, 142 - 1);

@@ -17,13 +17,14 @@ mod layout;
 mod lines;
 mod method;
 
-use self::interface::{Jni, MethodId, Vm};
+use self::interface::{Jni, MethodId};
 use self::layout::Layout;
 use self::method::Method;
 use super::Frames;
 use crate::index::hash;
 use crate::private::PRIVATE;
 use crate::region::Region;
+use crate::stack::Stack;
 use crate::state::codes::{self, Code};
 use crate::tls;
 use core::cell::UnsafeCell;
@@ -62,9 +63,10 @@ type AsyncGetCallTrace = unsafe extern "C" fn(*mut CallTrace, i32, *mut c_void);
 /// What is known of the VM of this process.
 #[derive(Clone, Copy)]
 struct Machine {
-    vm: Vm,
     ask: AsyncGetCallTrace,
     layout: Layout,
+    /// Where ld.so lies: start and bytes.
+    loader: (usize, usize),
 }
 
 struct Place(UnsafeCell<MaybeUninit<Machine>>);
@@ -74,18 +76,20 @@ static PLACE: Place = Place(UnsafeCell::new(MaybeUninit::uninit()));
 /// Null before the VM can be asked, and after its death.
 static MACHINE: AtomicPtr<Machine> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Asks for the calling thread's Java frames; true: some were left out.
-pub fn frames(region: Region, out: &mut Frames) -> bool {
+/// Asks for the Java frames of the calling thread, whose native ones are `native`; true: some were left out.
+pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
     let machine = MACHINE.load(Ordering::Acquire);
     let own = tls::block();
     // SAFETY: null or complete; this thread's own block.
-    let Some(machine) = (unsafe { machine.as_ref().filter(|_| (*own).asking == 0) }) else {
+    let (machine, env, is_busy) =
+        unsafe { (machine.as_ref(), (*own).java as Jni, (*own).asking != 0) };
+    let Some(machine) = machine.filter(|_| !env.is_null() && !is_busy) else { return false };
+    // ld.so allocates while it changes what thread-local variables are found by; the VM has such.
+    let (loader, bytes) = machine.loader;
+    let Some(caller) = native.frames().first().copied() else { return false };
+    if caller.wrapping_sub(loader) < bytes {
         return false;
-    };
-    // SAFETY: the VM lives.
-    let Some(env) = (unsafe { interface::environment(machine.vm, interface::JNI_VERSION) }) else {
-        return false;
-    };
+    }
     let mut calls = [const { MaybeUninit::uninit() }; MOST_CALLS];
     let asked = (2 * out.depth).min(MOST_CALLS);
     let mut trace = CallTrace { env, count: 0, frames: calls.as_mut_ptr() };
@@ -97,7 +101,9 @@ pub fn frames(region: Region, out: &mut Frames) -> bool {
         (*own).asking -= 1;
     }
     if trace.count <= 0 {
-        if !NOTHING_TO_TELL.contains(&trace.count) {
+        // Between two of its states the VM cannot tell; then it is at work for itself.
+        let is_own = super::is_interpreter(caller);
+        if !is_own && !NOTHING_TO_TELL.contains(&trace.count) {
             region.header().managed_lost.fetch_add(1, Ordering::Relaxed);
         }
         return false;
