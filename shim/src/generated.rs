@@ -23,6 +23,7 @@ const MAP: &[u8] = b"--perf-basic-prof-only-functions";
 const MAPS: &[u8] = b"--perf-";
 
 static ASKED: AtomicBool = AtomicBool::new(false);
+static OBEYS: AtomicBool = AtomicBool::new(false);
 static MAPPED: AtomicBool = AtomicBool::new(false);
 static MAPPED_OTHERWISE: AtomicBool = AtomicBool::new(false);
 
@@ -61,20 +62,28 @@ fn is_same(word: &[u8], option: &[u8]) -> bool {
 /// Whether a perf map of this process is there because `resshim run` asked for it, and nobody else did.
 pub fn is_map_ours() -> bool {
     crate::start::settings().is_hooked
+        && OBEYS.load(Ordering::Relaxed)
         && MAPPED.load(Ordering::Relaxed)
         && !MAPPED_OTHERWISE.load(Ordering::Relaxed)
 }
 
-/// Frames of generated code that belong to a stack; `asked`: what the user says, 0 = nothing.
+/// Frames of generated code that belong to a stack; `asked`: what the user says, 0 = nothing. Once, when
+/// all arguments and variables were noted.
 pub fn frames(asked: usize) -> usize {
-    if asked != 0 {
-        return asked;
+    let has_options = ASKED.load(Ordering::Relaxed) || MAPPED.load(Ordering::Relaxed);
+    let obeys = has_options && is_obeying();
+    OBEYS.store(obeys, Ordering::Relaxed);
+    match asked {
+        0 if obeys && ASKED.load(Ordering::Relaxed) => KEPT,
+        0 => ALONE,
+        asked => asked,
     }
-    if !ASKED.load(Ordering::Relaxed) {
-        return ALONE;
-    }
+}
+
+/// Whether the executable is one that obeys `NODE_OPTIONS`.
+fn is_obeying() -> bool {
     let mut path = [0; 512];
     let length = sys::read_link(c"/proc/self/exe", &mut path).unwrap_or(0);
     let name = path.get(..length).unwrap_or(&[]).rsplit(|byte| *byte == b'/').next().unwrap_or(&[]);
-    if EXECUTABLES.iter().any(|known| name.starts_with(known)) { KEPT } else { ALONE }
+    EXECUTABLES.iter().any(|known| name.starts_with(known))
 }

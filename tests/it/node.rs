@@ -249,3 +249,25 @@ fn where_a_map_cannot_be_written_node_is_left_alone() {
     let report = report(&trace);
     assert!(diagnostics(&report).contains("limited in their size"), "{}", diagnostics(&report));
 }
+
+#[test]
+fn a_jitdump_is_read_as_a_perf_map_is() {
+    if !is_there() {
+        return;
+    }
+    let scratch = Scratch::new("node-jitdump");
+    let trace = scratch.path().join("trace");
+    let text = "const fs = require('fs');\n\
+                function leaky() { fs.openSync('/etc/hostname'); }\n\
+                setTimeout(leaky, 1);\n";
+    let options = "--perf-prof --interpreted-frames-native-stack";
+    let ran = inline(text, &scratch).env("NODE_OPTIONS", options).under_run(&trace).run();
+    assert_eq!(ran.ending, Ending::Exit(0), "{}", ran.stderr_text());
+    let report = report(&trace);
+    let script = scratch.path().join("inline.js");
+    let own = own_functions(findings(&report)[0], &script);
+    assert_eq!(own.first(), Some(&("leaky".to_owned(), 2)), "{own:?}");
+    let dump = format!("jit-{}.dump", report["processes"][0]["pid"]);
+    assert!(scratch.path().join(dump).exists(), "it is the user's");
+    assert!(!report["findings"].to_string().contains("jit-"), "V8's handle on it is none");
+}

@@ -232,11 +232,15 @@ pub fn is_map(path: &str) -> bool {
     between("perf-", ".map") || between("jit-", ".dump")
 }
 
-/// Maps that the process has opened elsewhere. A label that was cut has no begin, and cannot be opened.
+/// Maps that the process has opened elsewhere, whether or not it has closed them since. A label that was
+/// cut has no begin, and cannot be opened.
 fn opened_places(region: &Region) -> Vec<PathBuf> {
     let cwd = Path::new(&region.strings.cwd);
-    let labels = region.fds().map(|fd| fd.label).filter(|label| is_map(label));
-    labels.map(|label| cwd.join(label)).filter(|path| path.is_absolute()).collect()
+    let labels = region.fd_history().map(|fd| fd.label);
+    let paths = labels.filter(|label| is_map(label)).map(|label| cwd.join(label));
+    // V8's, which is closed before the end, so that its number may be another file's by now.
+    let paths = paths.chain([cwd.join(format!("jit-{}.dump", region.header.pid))]);
+    paths.filter(|path| path.is_absolute()).collect()
 }
 
 #[cfg(test)]

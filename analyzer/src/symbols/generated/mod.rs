@@ -81,8 +81,11 @@ impl GeneratedCode {
             let first = self.lines.len() as u32;
             while batch.line_codes.get(line).is_some_and(|code| *code as usize == at) {
                 let file = batch.line_files.get(line).and_then(|file| files.get(*file as usize));
-                let file = file.cloned().unwrap_or_default();
-                self.lines.push((batch.line_addresses[line], batch.lines[line], file));
+                // V8 names files of the program by what has been freed by then; the definition's is right.
+                if let Some(file) = file.filter(|file| is_path(file)) {
+                    let (address, number) = (batch.line_addresses[line], batch.lines[line]);
+                    self.lines.push((address, number, file.clone()));
+                }
                 line += 1;
             }
             let lines = (first, self.lines.len() as u32);
@@ -124,6 +127,12 @@ impl GeneratedCode {
         }
         Some((name, code.start))
     }
+}
+
+/// Whether this may be a file's name.
+fn is_path(text: &str) -> bool {
+    let is_odd = |c: char| c.is_control() || c == char::REPLACEMENT_CHARACTER;
+    !text.is_empty() && !text.contains(is_odd)
 }
 
 /// Whether the frame is of code made at run time whose function is known.
@@ -245,6 +254,13 @@ mod tests {
         assert_eq!(line(100), Some(("/srv/a.js".into(), 7)));
         assert_eq!(line(149), Some(("/srv/a.js".into(), 8)));
         assert_eq!(line(95), Some((String::new(), 0)));
+        let mut freed = batch(0, &[(100, 50, "JS:~g /srv/a.js:3:1")]);
+        freed.strings.push("K\u{fffd}\u{2}".into());
+        (freed.line_codes, freed.line_addresses) = (vec![0], vec![100]);
+        (freed.lines, freed.line_files) = (vec![8], vec![1]);
+        let code = self::code(&[freed]);
+        let found = code.name(100, None).map(|(name, _)| (name.file.to_string(), name.line));
+        assert_eq!(found, Some(("/srv/a.js".into(), 3)), "a file that is none");
     }
 
     #[test]
