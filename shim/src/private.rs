@@ -119,6 +119,8 @@ pub struct Private {
     pub kind_hashes: [AtomicU64; 128],
     /// Java frames met before, by hash: check, word of a stack.
     pub java_words: [[AtomicU64; 2]; 4096],
+    /// The same of CPython.
+    pub python_words: [[AtomicU64; 2]; 4096],
 }
 
 apart! {

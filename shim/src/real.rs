@@ -5,7 +5,7 @@
 //! answer twice.
 #![allow(unsafe_code, reason = "dlsym and the pointers it gives")]
 
-mod symbols;
+pub mod symbols;
 
 use core::ffi::{CStr, c_char, c_int, c_void};
 use core::sync::atomic::{AtomicPtr, Ordering};

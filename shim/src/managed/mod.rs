@@ -7,14 +7,13 @@
 //! As the native walk, it must not allocate, lock, panic, or call into the runtime in a way that can wait;
 //! whatever it reads of the runtime's memory may be in the middle of a change by this very thread.
 
-#![allow(dead_code, reason = "the runtimes come one by one")]
-
 mod java;
+mod python;
 
 use crate::region::Region;
-use crate::stack::{MAX_FRAMES, Stack};
+use crate::stack::{MAX_FRAMES, ModuleInfo, Stack};
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use resshim_format::table::{Runtime, managed};
+use resshim_format::table::Runtime;
 
 /// Bit a runtime (1 << its number) that can be asked for frames.
 static ACTIVE: AtomicU32 = AtomicU32::new(0);
@@ -53,14 +52,7 @@ impl Frames {
         Frames { words: [0; MAX_FRAMES], head: depth - depth / 4, depth, next: 0, folded: false }
     }
 
-    /// Adds the next outer frame: its code row, line, and whether it is the outermost of an activation of
-    /// the interpreter.
-    #[inline(always)]
-    pub fn push(&mut self, code: u32, line: u32, entry: bool) {
-        self.push_word(managed(code, line, entry));
-    }
-
-    /// As [`Frames::push`], of a word that was made before.
+    /// Adds the next outer frame: the word of it.
     #[inline(always)]
     pub fn push_word(&mut self, word: u64) {
         if self.next >= self.depth {
@@ -98,7 +90,8 @@ pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
     if header.runtimes.load(Ordering::Relaxed) != said {
         header.runtimes.store(said, Ordering::Relaxed);
     }
-    let cut = is(Runtime::Java) && java::frames(region, native, out);
+    let cut = is(Runtime::Java) && java::frames(region, native, out)
+        || is(Runtime::CPython) && python::frames(region, out);
     out.finish() | cut
 }
 
@@ -116,6 +109,18 @@ pub fn begin(runtime: Runtime, start: usize, end: usize) {
     set_range(runtime as usize - 1, start, end);
     say(runtime, resshim_format::header::RUNTIME_FRAMES);
     ACTIVE.fetch_or(1 << runtime as u32, Ordering::Release);
+}
+
+/// The frames of a runtime are not read any more.
+fn end(runtime: Runtime) {
+    ACTIVE.fetch_and(!(1 << runtime as u32), Ordering::Release);
+    let bit = u32::from(resshim_format::header::RUNTIME_FRAMES) << (8 * (runtime as u32 - 1));
+    SAID.fetch_and(!bit, Ordering::Relaxed);
+}
+
+/// The unwinder met a module.
+pub fn met(module: &ModuleInfo<'_>) {
+    python::met(module);
 }
 
 /// Where a runtime puts code that it makes: the same method is in other places of it from time to time.

@@ -63,6 +63,10 @@ pub const fn hash(name: &CStr) -> u32 {
     hash
 }
 
+/// Types of symbols.
+const VARIABLE: u8 = 1;
+const FUNCTION: u8 = 2;
+
 /// What a module has under a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
@@ -106,7 +110,7 @@ pub fn each_module_behind(mut each: impl FnMut(&Module) -> bool) -> bool {
             // The vDSO is in the list, but nothing is looked up in it.
             let is_kernels = !(*map).name.is_null() && begins((*map).name, b"linux-vdso");
             if !is_kernels {
-                match Module::of(&*map) {
+                match Module::of((*map).bias, (*map).dynamic) {
                     Ok(Some(module)) if !each(&module) => return true,
                     Ok(_) => {}
                     Err(Unusual) => return false,
@@ -122,11 +126,20 @@ pub fn each_module_behind(mut each: impl FnMut(&Module) -> bool) -> bool {
 struct Unusual;
 
 impl Module {
+    /// The module whose dynamic section lies at this address, if its symbols can be found this way.
+    ///
+    /// # Safety
+    /// A module that is loaded, and stays while it is asked.
+    pub unsafe fn loaded(bias: usize, dynamic: usize) -> Option<Module> {
+        // SAFETY: by the caller's promise.
+        unsafe { Module::of(bias, core::ptr::with_exposed_provenance(dynamic)).ok()? }
+    }
+
     /// The tables of a loaded module; `None` if it has no symbols.
     ///
     /// # Safety
-    /// ld.so's own record of a module that is loaded.
-    unsafe fn of(map: &LinkMap) -> Result<Option<Module>, Unusual> {
+    /// What ld.so, or the program headers, say of a module that is loaded.
+    unsafe fn of(bias: usize, dynamic: *const Dynamic) -> Result<Option<Module>, Unusual> {
         const HASH: i64 = 4;
         const STRINGS: i64 = 5;
         const SYMBOLS: i64 = 6;
@@ -136,13 +149,13 @@ impl Module {
         const FILTER: i64 = 0x7fff_ffff;
         let (mut symbols, mut strings, mut versions, mut table) = (0, 0, 0, 0);
         let mut has_symbols = false;
-        let mut at = map.dynamic;
+        let mut at = dynamic;
         // SAFETY: the list ends with a tag of 0.
         unsafe {
             while !at.is_null() && (*at).tag != 0 {
                 // ld.so adds the bias in place, but where the list is read-only.
                 let value = (*at).value;
-                let address = if value < map.bias { value.wrapping_add(map.bias) } else { value };
+                let address = if value < bias { value.wrapping_add(bias) } else { value };
                 match (*at).tag {
                     HASH => has_symbols = true,
                     STRINGS => strings = address,
@@ -155,7 +168,7 @@ impl Module {
                 at = at.add(1);
             }
         }
-        if map.bias > isize::MAX as usize {
+        if bias > isize::MAX as usize {
             return Err(Unusual);
         }
         if table == 0 {
@@ -173,7 +186,7 @@ impl Module {
         }
         let bloom = head.wrapping_add(4).cast::<u64>();
         Ok(Some(Module {
-            bias: map.bias,
+            bias,
             symbols: core::ptr::with_exposed_provenance(symbols),
             strings: core::ptr::with_exposed_provenance(strings),
             versions: core::ptr::with_exposed_provenance(versions),
@@ -186,23 +199,36 @@ impl Module {
         }))
     }
 
+    /// Address of a variable or function of this name in this module, whatever the order of search says.
+    pub fn own(&self, name: &CStr) -> Option<usize> {
+        match self.find_of(name, hash(name), &[VARIABLE, FUNCTION]) {
+            Found::At(address) => Some(address),
+            Found::Absent | Found::Unclear => None,
+        }
+    }
+
     /// What stands under a name, without a version: the default one, as for `dlsym`.
     #[inline(always)]
     pub fn find(&self, name: &CStr, hash: u32) -> Found {
+        self.find_of(name, hash, &[FUNCTION])
+    }
+
+    #[inline(always)]
+    fn find_of(&self, name: &CStr, hash: u32, types: &[u8]) -> Found {
         // SAFETY: the tables are as the linker made them, or ld.so could not use them either.
         unsafe {
             let filter = *self.bloom.add((hash >> 6 & self.bloom_mask) as usize);
             if filter >> (hash & 63) & filter >> (hash >> self.bloom_shift & 63) & 1 == 0 {
                 return Found::Absent;
             }
-            self.search(name, hash)
+            self.search(name, hash, types)
         }
     }
 
     /// # Safety
     /// As for [`Module::find`].
     #[inline(never)]
-    unsafe fn search(&self, name: &CStr, hash: u32) -> Found {
+    unsafe fn search(&self, name: &CStr, hash: u32, types: &[u8]) -> Found {
         // SAFETY: chains end with an odd word; there is one word for each symbol from `first_hashed` on.
         unsafe {
             let mut index = *self.buckets.add((hash % self.bucket_count) as usize);
@@ -214,7 +240,7 @@ impl Module {
             loop {
                 let stands = *chains.add((index - self.first_hashed) as usize);
                 if (stands ^ hash) >> 1 == 0 {
-                    match self.judge(index, name) {
+                    match self.judge(index, name, types) {
                         Found::Absent => {}
                         // Two that both are the default one.
                         _ if found != Found::Absent => return Found::Unclear,
@@ -233,9 +259,8 @@ impl Module {
     ///
     /// # Safety
     /// As for [`Module::find`]; the module has so many symbols.
-    unsafe fn judge(&self, index: u32, name: &CStr) -> Found {
+    unsafe fn judge(&self, index: u32, name: &CStr, types: &[u8]) -> Found {
         const GLOBAL_OR_WEAK: [u8; 2] = [1, 2];
-        const FUNCTION: u8 = 2;
         const HIDDEN_VERSION: u16 = 0x8000;
         // SAFETY: by the caller's promise; names are C strings.
         unsafe {
@@ -256,7 +281,7 @@ impl Module {
                     return Found::Unclear;
                 }
             }
-            let is_plain = symbol.info & 15 == FUNCTION
+            let is_plain = types.contains(&(symbol.info & 15))
                 && GLOBAL_OR_WEAK.contains(&(symbol.info >> 4))
                 // Neither hidden nor internal.
                 && matches!(symbol.other & 3, 0 | 3)

@@ -31,6 +31,8 @@ pub struct ModuleInfo<'a> {
     pub build_id_bytes: usize,
     /// Epoch of the walk that met it first.
     pub epoch: u32,
+    /// Address of its dynamic section, 0 = not known.
+    pub dynamic: usize,
 }
 
 /// `struct dl_find_object` of `<dlfcn.h>` on x86-64.
@@ -129,6 +131,7 @@ pub(super) struct ProgramHeader {
     align: u64,
 }
 pub(super) const LOAD: u32 = 1;
+const DYNAMIC: u32 = 2;
 const NOTE: u32 = 4;
 /// As in `PATH_MAX`.
 const LONGEST_PATH: usize = 4096;
@@ -210,6 +213,7 @@ impl Object {
     /// What is told of it.
     pub fn info(&self, epoch: u32) -> ModuleInfo<'static> {
         let (build_id, build_id_bytes) = self.build_id();
+        let dynamic = self.headers().iter().find(|header| header.kind == DYNAMIC);
         ModuleInfo {
             start: self.start,
             end: self.end,
@@ -218,6 +222,7 @@ impl Object {
             build_id,
             build_id_bytes,
             epoch,
+            dynamic: dynamic.map_or(0, |header| self.bias.wrapping_add(header.address)),
         }
     }
 

@@ -1,7 +1,5 @@
 //! Functions of managed languages whose frames were met.
 
-#![allow(dead_code, reason = "the runtimes come one by one")]
-
 use super::put_text;
 use crate::private::PRIVATE;
 use crate::region::Region;

@@ -8,6 +8,7 @@ use resshim_format::table::ModuleRow;
 
 /// The unwinder met a module for the first time in this region.
 pub fn met(module: &ModuleInfo<'_>) {
+    crate::managed::met(module);
     let Some(region) = region::live() else { return };
     let Some((_, row)) = region.next_row::<ModuleRow>() else { return };
     row.end.store(module.end as u64, Ordering::Relaxed);
