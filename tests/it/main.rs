@@ -3,6 +3,7 @@
 mod api;
 mod cli;
 mod collect;
+mod docs;
 mod harness;
 mod heap;
 mod hostile;
