@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use resshim_format::header::End;
-use resshim_format::op::{Kind, Op};
+use resshim_format::op::{FIRST_ANNOTATED_KIND, Kind, Op};
 use resshim_format::record::{FD_INHERITED, Failure, FdArgs, FdHandle};
 use resshim_format::table::{BUCKETS, RowState};
 
@@ -28,6 +28,7 @@ struct Told {
     op: Op,
     stack: u32,
     words: Vec<u64>,
+    label: &'static str,
 }
 
 #[derive(Clone, Copy)]
@@ -55,6 +56,8 @@ pub struct Story {
     generations: BTreeMap<(usize, u32), u32>,
     sites: BTreeMap<(usize, u32, u8), SiteTotals>,
     threads: Vec<(usize, rows::Thread)>,
+    /// By image, kind and handle: stack, time, label.
+    named: BTreeMap<(usize, u32, u64), (u32, u64, &'static str)>,
     last: u64,
 }
 
@@ -68,6 +71,7 @@ impl Story {
             generations: BTreeMap::new(),
             sites: BTreeMap::new(),
             threads: Vec::new(),
+            named: BTreeMap::new(),
             last: 0,
         };
         story.image(0, 0);
@@ -109,7 +113,61 @@ impl Story {
     /// Anything.
     pub fn tell(&mut self, at: u64, image: usize, tid: u32, op: Op, stack: u32, words: &[u64]) {
         self.last = self.last.max(at);
-        self.told.push(Told { at: at * MS, image, tid, op, stack, words: words.to_vec() });
+        let words = words.to_vec();
+        self.told.push(Told { at: at * MS, image, tid, op, stack, words, label: "" });
+    }
+
+    /// The program names a phase.
+    pub fn phase(&mut self, at: u64, image: usize, name: &'static str) {
+        self.tell(at, image, 1, Op::Phase, 0, &[]);
+        if let Some(told) = self.told.last_mut() {
+            told.label = name;
+        }
+    }
+
+    /// Number of the kind of this word in an image, made if it is new.
+    fn kind_number(&mut self, image: usize, kind: &str) -> u32 {
+        if let Some(kind) = Kind::from_name(kind) {
+            return kind as u32;
+        }
+        let names = &mut self.images[image].tables.kind_names;
+        let known = names.iter().find(|(_, name)| *name == kind).map(|(number, _)| *number);
+        // Other numbers in other images: the same word is the same kind.
+        let next = FIRST_ANNOTATED_KIND + (names.len() + image) as u32;
+        names.entry(known.unwrap_or(next)).or_insert_with(|| kind.to_owned());
+        known.unwrap_or(next)
+    }
+
+    /// The program acquires something of its own.
+    pub fn acquire(
+        &mut self,
+        at: u64,
+        image: usize,
+        stack: u32,
+        (kind, handle): (&str, u64),
+        label: &'static str,
+    ) {
+        let kind = self.kind_number(image, kind);
+        self.tell(at, image, 1, Op::Annotate, stack, &[handle, kind as u64]);
+        if let Some(told) = self.told.last_mut() {
+            told.label = label;
+        }
+        let site = self.sites.entry((image, stack, kind as u8)).or_default();
+        if site.acquired.is_empty() {
+            site.first = at * MS;
+        }
+        site.acquired.push(at * MS);
+        self.named.insert((image, kind, handle), (stack, at * MS, label));
+    }
+
+    /// The program releases something of its own.
+    pub fn release(&mut self, at: u64, image: usize, stack: u32, (kind, handle): (&str, u64)) {
+        let kind = self.kind_number(image, kind);
+        self.tell(at, image, 1, Op::AnnotateRelease, stack, &[handle, kind as u64]);
+        let (stack, since, _) = self.named.remove(&(image, kind, handle)).unwrap();
+        let site = self.sites.get_mut(&(image, stack, kind as u8)).unwrap();
+        site.released.push(at * MS);
+        site.longest = site.longest.max(at * MS - since);
     }
 
     /// Acquires the lowest free number from 3 on.
@@ -256,6 +314,21 @@ impl Story {
             let site = row_of(thread.site, Kind::Thread as u8);
             self.images[image].tables.threads.push(rows::Thread { site, ..thread });
         }
+        self.named_rows(row_of);
+    }
+
+    fn named_rows(&mut self, row_of: impl Fn(u32, u8) -> u32) {
+        for ((image, kind, handle), (stack, acquired, label)) in &self.named {
+            self.images[*image].tables.annotated.push(rows::Annotated {
+                state: RowState::Live,
+                handle: *handle,
+                acquired: *acquired,
+                kind: *kind,
+                site: row_of(*stack, *kind as u8),
+                named_state: String::new(),
+                label: (*label).to_owned(),
+            });
+        }
     }
 
     /// A descriptor that came over exec, by its row alone.
@@ -294,7 +367,7 @@ impl Story {
                 op: told.op,
                 stack: told.stack,
                 words: &told.words,
-                label: b"",
+                label: told.label.as_bytes(),
             });
         }
         fold.last_seen(self.last * MS);

@@ -12,6 +12,8 @@ pub mod growth;
 mod hand_built;
 mod invalid_free;
 pub mod leak;
+#[cfg(test)]
+mod own_kinds;
 mod siblings;
 #[cfg(test)]
 mod tests;

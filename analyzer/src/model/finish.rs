@@ -29,7 +29,15 @@ impl<'a> Fold<'a> {
         for (index, image) in images.iter().enumerate() {
             table_sites.push(self.merge_sites(index, image, clock, &mut sites));
         }
-        let mut live = Vec::new();
+        let mut live = self.after_exit.left().to_vec();
+        for live in &live {
+            // The tables count what was released after the phase `exit` too; the fold has not.
+            let site = live.site.and_then(|site| sites.get_mut(site as usize));
+            if let Some(site) = site.filter(|site| site.is_exact) {
+                site.released = site.released.saturating_sub(live.weight.round() as u64);
+                site.released_bytes = site.released_bytes.saturating_sub(live.bytes);
+            }
+        }
         for (index, image) in images.iter().enumerate() {
             let mut rows =
                 LiveRows { image: index as u32, sites: &table_sites[index], clock, out: &mut live };

@@ -4,6 +4,7 @@
 //! model never fails and does no input or output: what does not fit is counted. State from tables is
 //! exact and wins over history: a lost event never makes a leak.
 
+mod after_exit;
 pub mod closed;
 pub mod closes;
 pub mod errno;

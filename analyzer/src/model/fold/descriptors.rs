@@ -6,6 +6,7 @@ use resshim_format::record::{FD_STREAM, Failure, FdArgs, FdHandle};
 
 use super::{Begun, Fold};
 use crate::model::closes::{CloseSuspect, Fault, Releaser};
+use crate::model::resource::Handle;
 use crate::source::events::Event;
 
 /// Descriptor numbers beyond this are kept nowhere: no kernel gives them.
@@ -118,7 +119,9 @@ impl Fold<'_> {
             }
             return;
         }
-        self.end(fd_begun(&before), event.at_ns, Some(event.stack));
+        let FdHandle { number, generation } = handle;
+        let label = self.fd_label(event.image, handle);
+        self.release(event, fd_begun(&before), Handle::Fd { number, generation }, label);
         let fold = &mut self.folds[event.image];
         let (has_threads, stream) = (fold.has_threads, event.word(2));
         let has_forked = fold.forked_ns > before.acquired_ns;
@@ -142,6 +145,19 @@ impl Fold<'_> {
         if before.early.at_ns != 0 && before.early.tid != by.tid {
             fold.closes.suspect(suspect(Fault::Twice, by, before.early));
         }
+    }
+
+    /// What the row of a descriptor still says of a lifetime that is over, where somebody will ask.
+    fn fd_label(&self, image: usize, handle: FdHandle) -> Box<str> {
+        if !self.after_exit.has_begun(image as u32) {
+            return "".into();
+        }
+        let rows = &self.images[image].tables.fds;
+        // In the order of their numbers.
+        let row = rows.binary_search_by_key(&handle.number, |row| row.number);
+        let row = row.ok().and_then(|at| rows.get(at));
+        let row = row.filter(|row| row.generation == handle.generation);
+        row.map_or("", |row| row.label.as_str()).into()
     }
 
     pub(super) fn failed_call(&mut self, event: &Event) {

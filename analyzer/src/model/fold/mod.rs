@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use resshim_format::op::{Class, Effect, Kind, Op};
 
 use self::descriptors::FdSlot;
+use super::after_exit::{AfterExit, Released};
 use super::closed::{Closed, ClosedSet};
 use super::closes::{CloseWatch, Releaser};
 use super::frees::FreeWatch;
@@ -18,7 +19,7 @@ use super::hash::WordMap;
 use super::image::Image;
 use super::kind::{KindId, KindNames};
 use super::mappings::{Mapped, Mappings};
-use super::resource::ReleaseSite;
+use super::resource::{Handle, ReleaseSite};
 use super::series::Flow;
 use crate::source::events::Event;
 
@@ -85,7 +86,7 @@ pub(super) struct ImageFold {
     pub children: WordMap<Begun>,
     heap: WordMap<Begun>,
     pub mappings: Mappings,
-    annotated: HashMap<(u64, KindId), Begun>,
+    annotated: HashMap<(u64, KindId), (Begun, Box<str>)>,
     sites: WordMap<u32>,
     live: Vec<(u64, u64)>,
     pub closes: CloseWatch,
@@ -108,6 +109,7 @@ pub struct Fold<'a> {
     pub(super) kinds: KindNames,
     pub(super) totals: Vec<KindFold>,
     pub(super) closed: ClosedSet,
+    pub(super) after_exit: AfterExit,
     pub(super) anomalies: Anomalies,
     /// Failed calls by (image, operation, errno, stack): the highest count that was told.
     pub(super) failed: HashMap<(u32, u16, u16, u32), u64>,
@@ -140,6 +142,7 @@ impl<'a> Fold<'a> {
             kinds: KindNames::default(),
             totals: Vec::new(),
             closed: ClosedSet::default(),
+            after_exit: AfterExit::default(),
             anomalies: Anomalies::default(),
             failed: HashMap::new(),
             statuses: Vec::new(),
@@ -256,6 +259,24 @@ impl<'a> Fold<'a> {
         live[index].0 = live[index].0.saturating_add(count);
         live[index].1 = live[index].1.saturating_add(bytes);
         Begun { site, weight, acquired_ns: at_ns, bytes }
+    }
+
+    /// Ends a lifecycle whose release was seen, unless it was open when its image went to the phase `exit`.
+    fn release(&mut self, event: &Event, begun: Begun, handle: Handle, label: Box<str>) {
+        if !self.after_exit.holds(event.image as u32, begun.acquired_ns) {
+            return self.end(begun, event.at_ns, Some(event.stack));
+        }
+        let Some(site) = self.sites.get(begun.site as usize) else { return };
+        self.after_exit.keep(Released {
+            image: event.image as u32,
+            site: begun.site,
+            kind: site.kind,
+            handle,
+            acquired_ns: begun.acquired_ns,
+            bytes: begun.bytes,
+            weight: begun.weight,
+            label,
+        });
     }
 
     /// Ends a lifecycle; `by` is the stack that released it, `None` if nobody was seen doing so.
@@ -379,7 +400,7 @@ impl<'a> Fold<'a> {
                 match fold.heap.remove(&address) {
                     Some(begun) => {
                         fold.frees.released(address, begun.site, by);
-                        self.end(begun, event.at_ns, Some(event.stack));
+                        self.release(event, begun, Handle::Heap(address), "".into());
                     }
                     None => {
                         let blocks = fold.heap.iter().map(|(start, b)| (*start, b.bytes, b.site));
@@ -419,7 +440,7 @@ impl<'a> Fold<'a> {
         for mapped in gone {
             let Mapped { length: bytes, site, acquired_ns } = mapped;
             let begun = Begun { site, weight: 1, acquired_ns, bytes };
-            self.end(begun, event.at_ns, Some(event.stack));
+            self.release(event, begun, Handle::Mapping(event.word(1)), "".into());
         }
     }
 
@@ -429,12 +450,15 @@ impl<'a> Fold<'a> {
         match event.op.effect() {
             Effect::Acquire => {
                 let begun = self.begin(event, kind, 1, 0);
-                if let Some(missed) = self.folds[event.image].annotated.insert(key, begun) {
+                let named = (begun, String::from_utf8_lossy(event.label).into());
+                if let Some((missed, _)) = self.folds[event.image].annotated.insert(key, named) {
                     self.end(missed, event.at_ns, None);
                 }
             }
             Effect::Release => match self.folds[event.image].annotated.remove(&key) {
-                Some(begun) => self.end(begun, event.at_ns, Some(event.stack)),
+                Some((begun, label)) => {
+                    self.release(event, begun, Handle::Annotated(event.word(1)), label);
+                }
                 None => self.anomalies.unmatched_releases += 1,
             },
             _ => {}
@@ -444,6 +468,9 @@ impl<'a> Fold<'a> {
     fn meta(&mut self, event: &Event) {
         match event.op {
             Op::Failed => self.failed_call(event),
+            Op::Phase if event.label == EXIT_PHASE => {
+                self.after_exit.begins(event.image as u32, event.at_ns);
+            }
             Op::Step if self.steps.len() < KEPT => {
                 self.steps.push((event.image as u32, event.at_ns, event.word(1), event.word(2)));
             }
@@ -452,5 +479,7 @@ impl<'a> Fold<'a> {
     }
 }
 
+/// Name of the phase that begins where the runtime tears itself down.
+const EXIT_PHASE: &[u8] = b"exit";
 /// Set in the key of a thread that was detached: no row of the table has so high a number.
 const DETACHED: u64 = 1 << 31;
