@@ -7,6 +7,7 @@
 //!
 //! Where no module holds an address, it is that of code made at run time: [`generated`] knows its names.
 
+mod bridge;
 mod demangle;
 mod depth;
 mod elf;

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use resshim_format::table::Runtime;
 
-use super::{generated, managed};
+use super::{bridge, generated, managed};
 use crate::report::Frame;
 
 /// Whose code it is; later ones are nearer to whoever reads the report.
@@ -135,6 +135,9 @@ pub fn origin(frame: &Frame, exe: &str) -> Origin {
     if is_standard_function(&frame.function) {
         return Origin::Standard;
     }
+    if bridge::is_function(&frame.function) {
+        return Origin::Package;
+    }
     of_source(&frame.file).unwrap_or(Origin::Own)
 }
 
@@ -228,7 +231,7 @@ fn module_origin(module: &str, exe: &str) -> Origin {
 }
 
 /// `python3.11` is `python`, `ruby2.7` is `ruby`, `beam.smp` is `beam`.
-fn is_interpreter(name: &str) -> bool {
+pub(super) fn is_interpreter(name: &str) -> bool {
     let plain = name.split('.').next().unwrap_or(name);
     let plain = plain.trim_end_matches(|c: char| c.is_ascii_digit());
     INTERPRETERS.contains(&plain.trim_end_matches('-'))
@@ -263,6 +266,9 @@ fn of_source(file: &str) -> Option<Origin> {
 }
 
 fn of_path(path: &str) -> Option<Origin> {
+    if bridge::is_source(path) {
+        return Some(Origin::Package);
+    }
     let part = PATHS.iter().find(|(part, _)| path.contains(part));
     part.map(|(_, origin)| *origin)
 }
@@ -288,7 +294,7 @@ fn is_standard_function(function: &str) -> bool {
 
 /// First segment of the path of what a function belongs to: `std` for `std::fs::open`,
 /// `<std::fs::File as …>::read`, `<&T as core::fmt::Debug>::fmt` and C++'s `int std::f<int>()`.
-fn rust_head(function: &str) -> Option<&str> {
+pub(super) fn rust_head(function: &str) -> Option<&str> {
     let mut text = function;
     if let Some(inner) = text.strip_prefix('<') {
         text = inner.trim_start_matches(['&', '(', '*', '[']);
@@ -362,15 +368,18 @@ fn is_allocator_function(function: &str) -> bool {
         || (function.starts_with('<') && function.contains(" as alloc::"))
 }
 
-/// Whether an innermost frame is dropped: libc, the shim, the allocator.
+/// Whether an innermost frame is dropped: libc, the shim and its bridges, the allocator.
 fn is_dropped(frame: &Frame) -> bool {
     starts_with_any(file_name(&frame.module), DROPPED_LIBRARIES)
         || is_allocator_function(&frame.function)
+        || bridge::is_function(&frame.function)
+        || bridge::is_source(&frame.file)
 }
 
 /// How many innermost frames are dropped; never all of them.
 pub fn dropped(frames: &[Frame]) -> usize {
-    let count = frames.iter().take_while(|frame| is_dropped(frame)).count();
+    let direct = frames.iter().take_while(|frame| is_dropped(frame)).count();
+    let count = direct.max(bridge::end_of_package(frames, is_dropped));
     match count == frames.len() {
         true => 0,
         false => count,
@@ -428,11 +437,11 @@ pub fn interpreter_name(exe: &str) -> Option<&str> {
     is_interpreter(name).then_some(name)
 }
 
-fn file_name(path: &str) -> &str {
+pub(super) fn file_name(path: &str) -> &str {
     path.rsplit('/').next().unwrap_or(path)
 }
 
-fn starts_with_any(text: &str, starts: &[&str]) -> bool {
+pub(super) fn starts_with_any(text: &str, starts: &[&str]) -> bool {
     starts.iter().any(|start| text.starts_with(start))
 }
 
