@@ -1,5 +1,6 @@
 //! The integration tests: one binary, one module a subject.
 
+mod annotations;
 mod api;
 mod cli;
 mod collect;

@@ -168,9 +168,15 @@ impl Launch {
 
     /// The same command under `resshim run --report none`, with its trace at `trace`.
     pub fn under_run(&self, trace: &Path) -> Launch {
+        self.under_run_with(&[], trace)
+    }
+
+    /// The same with more options of `resshim run`.
+    pub fn under_run_with(&self, options: &[&str], trace: &Path) -> Launch {
         let mut run = self.clone();
         run.program = artifacts::cli().into();
-        run.args = ["run", "--report", "none", "-o"].map(OsString::from).to_vec();
+        run.args = ["run", "--report", "none"].map(OsString::from).to_vec();
+        run.args.extend(options.iter().chain([&"-o"]).map(OsString::from));
         run.args.extend([trace.into(), OsString::from("--"), self.program.clone()]);
         run.args.extend(self.args.iter().cloned());
         run.env("RESSHIM_LIB", artifacts::shim())

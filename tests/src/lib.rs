@@ -9,6 +9,7 @@
 //! * [`hook_table`]: which symbols the shim hooks;
 //! * [`expect`]: stored outputs, rewritten with `UPDATE=1`;
 //! * [`trace`]: what the shim left behind;
+//! * [`python`]: the Python interpreters of this machine;
 //! * [`script`]: the scripts that put real programs to work;
 //! * [`recorder`]: `resshim record` beside what it collects;
 //! * [`parallel`]: runs many small cases of one test at a time.
@@ -22,6 +23,7 @@ pub mod hook_table;
 pub mod launch;
 pub mod parallel;
 pub mod program;
+pub mod python;
 pub mod recorder;
 pub mod scratch;
 pub mod script;
