@@ -271,3 +271,28 @@ fn a_jitdump_is_read_as_a_perf_map_is() {
     assert!(scratch.path().join(dump).exists(), "it is the user's");
     assert!(!report["findings"].to_string().contains("jit-"), "V8's handle on it is none");
 }
+
+#[test]
+fn a_map_in_the_processs_own_tmp_is_read() {
+    let own = "mount -t tmpfs none /tmp && exec \"$@\"";
+    let outer = ["unshare", "-m", "sh", "-c", own, "sh"];
+    if !is_there()
+        || !Command::new(outer[0]).args(["-m", "true"]).status().is_ok_and(|s| s.success())
+    {
+        let _ = writeln!(std::io::stderr(), "skipped: nobody may make a mount namespace here");
+        return;
+    }
+    // Not in `/tmp`, which is another one there.
+    let scratch = Scratch::for_regions("node-namespace");
+    let trace = scratch.path().join("trace");
+    let text = "const fs = require('fs');\n\
+                function leaky() { fs.openSync('/etc/hostname'); }\n\
+                setTimeout(leaky, 300);\n\
+                process.on('exit', () => console.log(fs.readdirSync('/tmp').length));\n";
+    let ran = inline(text, &scratch).inside(&outer).under_run(&trace).run();
+    assert_eq!((ran.ending, ran.stdout_text().as_str()), (Ending::Exit(0), "1\n"));
+    let report = report(&trace);
+    let script = scratch.path().join("inline.js");
+    let own = own_functions(findings(&report)[0], &script);
+    assert_eq!(own.first(), Some(&("leaky".to_owned(), 2)), "{own:?}");
+}

@@ -25,6 +25,9 @@ use crate::source::region::{ChunkCopy, Drain, RegionFile};
 const PARKED: Duration = Duration::from_secs(1);
 /// Between two readings of `/proc/PID`.
 const READING: Duration = Duration::from_secs(1);
+/// From the first look for maps of generated code to the second; each later wait is twice as long, up to
+/// [`READING`]. A map in the process's own `/tmp` can be opened only while it lives.
+const FIRST_MAPS: Duration = Duration::from_millis(10);
 /// Between two comparisons of the descriptors.
 const COMPARISON: Duration = Duration::from_secs(10);
 /// A process younger than this is not compared: most end before.
@@ -56,6 +59,7 @@ pub struct Followed {
     inherited: Option<Inherited>,
     code_maps: CodeMaps,
     next_reading: Instant,
+    next_maps: (Instant, Duration),
     next_comparison: Instant,
 }
 
@@ -102,6 +106,7 @@ impl Followed {
             inherited: None,
             code_maps: CodeMaps::of(file.header()),
             next_reading: now,
+            next_maps: (now, FIRST_MAPS),
             next_comparison: now + FIRST_COMPARISON,
             file,
         })
@@ -238,6 +243,10 @@ impl Followed {
         if now >= self.next_reading {
             self.next_reading = now + READING;
             self.read_process();
+        }
+        if now >= self.next_maps.0 {
+            let wait = self.next_maps.1;
+            self.next_maps = (now + wait, (wait * 2).min(READING));
             let region = self.facts.region;
             self.code_maps.look(&mut |batch| store.code(region, batch));
         }
