@@ -18,6 +18,7 @@ mod operators;
 mod originals;
 mod places;
 mod programs;
+mod python;
 mod quota;
 mod readme;
 mod record;

@@ -5,6 +5,7 @@
 #![allow(unsafe_code, reason = "calls the dynamic loader")]
 
 #[path = "../../shim/src/real/symbols.rs"]
+#[allow(dead_code, reason = "the shim asks more of it")]
 mod symbols;
 
 use resshim_tests::elf::Symbols;

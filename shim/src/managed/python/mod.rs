@@ -315,30 +315,51 @@ impl Interpreter {
         }
     }
 
-    /// What tells a code object from others, those that stood at its address before included.
+    /// What tells a code object from others, those that stood at its address before included: objects that
+    /// are made alike one after the other get the same addresses, so what they hold is looked at too.
     ///
     /// # Safety
-    /// A code object, or memory as long as one.
+    /// A code object, or memory as long as one that begins like one.
     #[inline(always)]
     unsafe fn identity(&self, code: usize) -> u64 {
         let layout = &self.layout;
-        // SAFETY: by the caller's promise.
-        let (file, name, table, line, size) = unsafe {
-            (
-                word(code + layout.filename) as u64,
-                word(code + layout.name) as u64,
-                word(code + layout.line_table) as u64,
-                half(code + layout.first_line) as u32 as u64,
-                word(code + SIZE) as u64,
-            )
-        };
-        let mixed = code as u64
-            ^ file.rotate_left(11)
-            ^ name.rotate_left(23)
-            ^ table.rotate_left(37)
-            ^ line.rotate_left(49)
-            ^ size.rotate_left(57);
-        mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        // SAFETY: by the caller's promise; a frame keeps its code, and that its strings and its table.
+        unsafe {
+            let (file, name, table) = (
+                word(code + layout.filename),
+                word(code + layout.name),
+                word(code + layout.line_table),
+            );
+            let numbers = word(code + SIZE) as u64 ^ (half(code + layout.first_line) as u64) << 32;
+            let mut mixed = code as u64 ^ numbers.rotate_left(29);
+            if is_place(file) && is_place(name) && is_place(table) {
+                mixed ^= self.end_of_text(file).rotate_left(11);
+                mixed ^= self.end_of_text(name).rotate_left(23);
+                let size = word(table + SIZE);
+                let begin = table + BYTES;
+                // Bytes end with a NUL, and objects on a multiple of sixteen.
+                let (first, middle, last) =
+                    (begin, begin + size / 2 - size / 2 % 8, begin + size.saturating_sub(8));
+                mixed ^= (word(first) as u64).wrapping_mul(0x9fb2_1c65_1e98_df25);
+                mixed ^= (word(middle) as u64).wrapping_mul(0xa24b_aed4_963e_e407);
+                mixed ^= (word(last) as u64 ^ size as u64).wrapping_mul(0x9e6c_63d0_676a_9a99);
+            }
+            mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9)
+        }
+    }
+
+    /// The address of a string, its length, and its last characters.
+    ///
+    /// # Safety
+    /// A string that lives.
+    #[inline(always)]
+    unsafe fn end_of_text(&self, object: usize) -> u64 {
+        // SAFETY: by the caller's promise: a string has eight bytes at least behind its head.
+        unsafe {
+            let length = word(object + LENGTH);
+            let end = word(object + self.layout.ascii + length.saturating_sub(8)) as u64;
+            (object as u64 ^ length as u64).wrapping_add(end.wrapping_mul(0x9fb2_1c65_1e98_df25))
+        }
     }
 
     /// A frame that was not met before.

@@ -1,0 +1,90 @@
+//! Frames of CPython, on every interpreter of this machine: equal to what Python itself says of its stacks.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use resshim_analyzer::source::rows::Code;
+use resshim_analyzer::source::trace::Trace;
+use resshim_format::op::Op;
+use resshim_format::table::{FRAME_MANAGED, unpack_managed};
+use resshim_tests::artifacts;
+use resshim_tests::launch::{Ending, Launch};
+use resshim_tests::python;
+use resshim_tests::scratch::Scratch;
+
+/// Stacks that are compared in each interpreter.
+const STACKS: usize = 2000;
+
+/// `NAME:LINE` of the frames, innermost first.
+type Frames = Vec<String>;
+
+fn program(name: &str) -> std::path::PathBuf {
+    artifacts::tests_dir().join("programs/python").join(name)
+}
+
+/// What the program wrote down, by thread in the order of time.
+fn expected(file: &Path) -> BTreeMap<u32, Vec<Frames>> {
+    let mut all: BTreeMap<u32, Vec<Frames>> = BTreeMap::new();
+    for line in std::fs::read_to_string(file).expect("what was expected").lines() {
+        let mut words = line.split('\t').map(str::to_owned);
+        let thread = words.next().and_then(|word| word.parse().ok()).expect("a thread");
+        all.entry(thread).or_default().push(words.collect());
+    }
+    all
+}
+
+/// What the trace says of the opens of a file.
+fn told(trace: &Path, label: &str) -> BTreeMap<u32, Vec<Frames>> {
+    let trace = Trace::open(trace).expect("a trace");
+    let codes: Vec<HashMap<u32, Code>> = trace
+        .regions
+        .iter()
+        .map(|region| region.state.codes().map(|code| (code.row, code)).collect())
+        .collect();
+    let mut all: BTreeMap<u32, Vec<Frames>> = BTreeMap::new();
+    let mut events = trace.events();
+    while let Some(event) = events.next() {
+        if event.op != Op::Open || event.label != label.as_bytes() {
+            continue;
+        }
+        let stack = trace.regions[event.image].state.stack(event.stack).expect("a stack");
+        let managed = stack.frames.iter().filter(|word| **word & FRAME_MANAGED != 0);
+        let frame = |word: &u64| {
+            let (row, line, _) = unpack_managed(*word);
+            let name = codes[event.image].get(&row).map_or("?", |code| code.name.as_str());
+            format!("{name}:{line}")
+        };
+        all.entry(event.tid).or_default().push(managed.map(frame).collect());
+    }
+    all
+}
+
+#[test]
+fn frames_are_those_that_python_tells() {
+    let stacks =
+        std::env::var("RESSHIM_STACKS").ok().and_then(|n| n.parse().ok()).unwrap_or(STACKS);
+    for python in python::installed((3, 9)) {
+        let work = Scratch::new("python-shapes");
+        let (file, trace) = (work.path().join("opened"), work.path().join("trace"));
+        let list = work.path().join("expected");
+        std::fs::write(&file, "").expect("a file");
+        let launch = Launch::new(&python.path)
+            .args([program("shapes.py"), file.clone(), list.clone()])
+            .args([stacks.to_string(), "7".to_owned()])
+            .env("RESSHIM_STACK_DEPTH", "128")
+            .limit(Duration::from_secs(300));
+        let ran = launch.under_run(&trace).run();
+        assert_eq!(ran.ending, Ending::Exit(0), "{}: {}", python.path.display(), ran.stderr_text());
+        let (expected, told) = (expected(&list), told(&trace, &file.to_string_lossy()));
+        let count: usize = expected.values().map(Vec::len).sum();
+        assert!(count >= stacks / 4 * 4, "{count} stacks");
+        for (thread, stacks) in &expected {
+            let ours = told.get(thread).map_or(&[][..], Vec::as_slice);
+            assert_eq!(ours.len(), stacks.len(), "{}: events are missing", python.path.display());
+            for (at, (ours, theirs)) in ours.iter().zip(stacks).enumerate() {
+                assert_eq!(ours, theirs, "{}: open {at} of {thread}", python.path.display());
+            }
+        }
+    }
+}
