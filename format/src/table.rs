@@ -297,6 +297,9 @@ pub struct ModuleRow {
     pub path: [AtomicU64; 24],
 }
 
+/// Words of a [`CodeRow`]'s name.
+pub const CODE_NAME_WORDS: usize = 12;
+
 /// A function of a managed language whose frames were met: a code object of CPython, a method of Java.
 ///
 /// Its name is copied once, at the first stack that it is in; from then on it may be gone, or another one
@@ -315,7 +318,7 @@ pub struct CodeRow {
     /// Not used yet.
     pub reserved: AtomicU64,
     /// Qualified name (`Class.method`), NUL-padded; of a longer one the end.
-    pub name: [AtomicU64; 12],
+    pub name: [AtomicU64; CODE_NAME_WORDS],
     /// Source file as the runtime names it, NUL-padded; of a longer path the end.
     pub file: [AtomicU64; 24],
 }

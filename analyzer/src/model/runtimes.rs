@@ -30,7 +30,7 @@ pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
             (RUNTIME_UNKNOWN_BUILD, "it is built in a way whose frames cannot be read"),
             (RUNTIME_NO_AGENT, "its agent is not loaded (`resshim run` does so)"),
         ];
-        let why = why.iter().filter(|(bit, _)| bits & bit != 0 && bits & RUNTIME_FRAMES == 0);
+        let why = why.iter().find(|(bit, _)| bits & bit != 0 && bits & RUNTIME_FRAMES == 0);
         sentences.extend(why.map(|(_, why)| format!("frames of {name}: {why}")));
     }
     if header.managed_lost > 0 {

@@ -85,11 +85,7 @@ impl Frames {
 /// Asks the runtimes for the calling thread's frames, whose native ones are `native`; whether some were left
 /// out.
 pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
-    let said = SAID.load(Ordering::Relaxed);
-    let header = region.header();
-    if header.runtimes.load(Ordering::Relaxed) != said {
-        header.runtimes.store(said, Ordering::Relaxed);
-    }
+    tell(region);
     let cut = is(Runtime::Java) && java::frames(region, native, out)
         || is(Runtime::CPython) && python::frames(region, out);
     out.finish() | cut
@@ -120,6 +116,7 @@ fn end(runtime: Runtime) {
 
 /// The unwinder met a module.
 pub fn met(module: &ModuleInfo<'_>) {
+    java::met(module);
     python::met(module);
 }
 
@@ -139,6 +136,14 @@ fn set_range(place: usize, start: usize, end: usize) {
 pub fn say(runtime: Runtime, bits: u8) {
     SAID.fetch_or(u32::from(bits) << (8 * (runtime as u32 - 1)), Ordering::Relaxed);
     if let Some(region) = crate::region::live() {
-        region.header().runtimes.store(SAID.load(Ordering::Relaxed), Ordering::Relaxed);
+        tell(region);
+    }
+}
+
+/// Tells a region what was said.
+pub fn tell(region: Region) {
+    let (said, told) = (SAID.load(Ordering::Relaxed), &region.header().runtimes);
+    if told.load(Ordering::Relaxed) != said {
+        told.store(said, Ordering::Relaxed);
     }
 }

@@ -19,6 +19,7 @@ use resshim_format::op::Kind;
 
 /// A region was made: notes what was there before it.
 pub fn begin(region: Region) {
+    crate::managed::tell(region);
     crate::stack::announce_known();
     fds::census(region);
     if crate::generated::is_map_ours() {

@@ -164,6 +164,21 @@ public final class Frames {
         }
     }
 
+    /** Virtual, if that is wanted and this JVM has such threads. */
+    static Thread started(Runnable work, boolean isVirtual) throws Exception {
+        if (isVirtual) {
+            try {
+                Method start = Thread.class.getMethod("startVirtualThread", Runnable.class);
+                return (Thread) start.invoke(null, work);
+            } catch (NoSuchMethodException | java.lang.reflect.InvocationTargetException e) {
+                // Before JDK 21, or only with an option.
+            }
+        }
+        Thread thread = new Thread(work);
+        thread.start();
+        return thread;
+    }
+
     public static void main(String[] arguments) throws Exception {
         directory = arguments[0];
         int files = Integer.parseInt(arguments[1]);
@@ -173,7 +188,7 @@ public final class Frames {
         for (int t = 0; t < 4; t++) {
             int first = t * each;
             int last = t == 3 ? files : first + each;
-            Thread thread = new Thread(() -> {
+            Runnable work = () -> {
                 Random random = new Random(first);
                 try {
                     for (int file = first; file < last; file++) {
@@ -186,9 +201,8 @@ public final class Frames {
                     e.printStackTrace();
                     System.exit(3);
                 }
-            });
-            thread.start();
-            threads.add(thread);
+            };
+            threads.add(started(work, t >= 2));
         }
         for (Thread thread : threads) {
             thread.join();

@@ -9,9 +9,14 @@ use super::interface::MethodId;
 use super::layout::Layout;
 use super::lines::{Lines, line_of};
 use core::ptr::with_exposed_provenance;
+use resshim_format::table::CODE_NAME_WORDS;
 
-/// Longest name that is put together; of a longer one the end is kept.
-const LONGEST: usize = 512;
+/// Longest source file that is put together; of a longer one the end is kept.
+const LONGEST: usize = 256;
+/// Longest name: of a longer one the middle goes. Its package says whose code it is, its end is the method.
+const LONGEST_NAME: usize = size_of::<[u64; CODE_NAME_WORDS]>();
+/// So much of the beginning is kept.
+const BEGINNING: usize = 40;
 /// Bytes of a table of lines that are looked at, at most.
 const MOST_LINE_BYTES: usize = 1 << 16;
 
@@ -164,27 +169,50 @@ impl<'a> Method<'a> {
         let package = class.get(..package).unwrap_or(&[]).iter();
         let source = self.source();
         let package = if source.is_empty() { [].iter() } else { package };
-        let name = Joined::of(readable.chain([b'.']).chain(self.name().iter().copied()));
-        let file = Joined::of(package.chain(source).copied());
-        give(name.bytes(), file.bytes());
+        let name = readable.chain([b'.']).chain(self.name().iter().copied());
+        let file = package.chain(source).copied();
+        let name = Joined::<LONGEST_NAME>::without_middle(name, BEGINNING);
+        give(name.bytes(), Joined::<LONGEST>::end_of(file).bytes());
     }
 }
 
-/// The end of a text that is put together from parts.
-struct Joined {
-    bytes: [u8; LONGEST],
+/// A text that is put together from parts, and made to fit.
+struct Joined<const N: usize> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl Joined {
-    fn of(text: impl Iterator<Item = u8> + Clone) -> Joined {
-        let more = text.clone().count().saturating_sub(LONGEST);
-        let mut joined = Joined { bytes: [0; LONGEST], length: 0 };
-        for (to, byte) in joined.bytes.iter_mut().zip(text.skip(more)) {
+impl<const N: usize> Joined<N> {
+    /// As much as there is room for.
+    fn of(text: impl Iterator<Item = u8>) -> Joined<N> {
+        let mut joined = Joined { bytes: [0; N], length: 0 };
+        for (to, byte) in joined.bytes.iter_mut().zip(text) {
             *to = byte;
             joined.length += 1;
         }
         joined
+    }
+
+    fn end_of(text: impl Iterator<Item = u8> + Clone) -> Joined<N> {
+        let more = text.clone().count().saturating_sub(N);
+        Joined::of(text.skip(more))
+    }
+
+    fn without_middle(text: impl Iterator<Item = u8> + Clone, beginning: usize) -> Joined<N> {
+        let length = text.clone().count();
+        if length <= N {
+            return Joined::of(text);
+        }
+        let gap = "…".bytes();
+        let end = length - N + gap.len() + beginning;
+        // Neither part begins or ends inside a character.
+        let is_inside = |byte: &u8| byte & 0xc0 == 0x80;
+        let before = text.clone().nth(beginning).filter(is_inside).map_or(beginning, |_| {
+            let starts = text.clone().take(beginning).enumerate().filter(|(_, b)| !is_inside(b));
+            starts.last().map_or(0, |(place, _)| place)
+        });
+        let after = text.clone().skip(end).skip_while(is_inside);
+        Joined::of(text.take(before).chain(gap).chain(after))
     }
 
     fn bytes(&self) -> &[u8] {

@@ -24,13 +24,14 @@ use super::Frames;
 use crate::index::hash;
 use crate::private::PRIVATE;
 use crate::region::Region;
-use crate::stack::Stack;
+use crate::stack::{ModuleInfo, Stack};
 use crate::state::codes::{self, Code};
 use crate::tls;
 use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use resshim_format::header::RUNTIME_NO_AGENT;
 use resshim_format::table::{Runtime, managed};
 
 /// Frames that the VM is asked for, at most.
@@ -75,6 +76,13 @@ unsafe impl Sync for Place {}
 static PLACE: Place = Place(UnsafeCell::new(MaybeUninit::uninit()));
 /// Null before the VM can be asked, and after its death.
 static MACHINE: AtomicPtr<Machine> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The unwinder met a module. Nothing more is said of a VM where its agent begins.
+pub fn met(module: &ModuleInfo<'_>) {
+    if module.path.ends_with(b"/libjvm.so") {
+        super::say(Runtime::Java, RUNTIME_NO_AGENT);
+    }
+}
 
 /// Asks for the Java frames of the calling thread, whose native ones are `native`; true: some were left out.
 pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
