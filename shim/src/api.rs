@@ -29,13 +29,38 @@ unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
     text.get(..LONGEST).unwrap_or(text)
 }
 
-/// What the program calls something, as it is stored.
-///
+/// What the program calls something, as it is stored: as it is, or without what a URL in it gives away.
+enum Label<'a> {
+    Plain(&'a [u8]),
+    Url(Text<LABEL>),
+}
+
+impl Label<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Label::Plain(bytes) => bytes,
+            Label::Url(text) => text.bytes(),
+        }
+    }
+}
+
 /// # Safety
 /// `name` is null or a C string.
-unsafe fn label(name: *const c_char) -> Text<LABEL> {
-    // SAFETY: by the caller's promise. Cut to its length afterwards: half a URL hides no password.
-    without_credentials(unsafe { caller::string(name) })
+#[inline(always)]
+unsafe fn label<'a>(name: *const c_char) -> Label<'a> {
+    // SAFETY: by the caller's promise.
+    let name = unsafe { caller::string(name) };
+    // Cut to its length afterwards: half a URL hides no password.
+    match name.contains(&b':') {
+        true => url(name),
+        false => Label::Plain(name.get(..LABEL - 1).unwrap_or(name)),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn url<'a>(name: &[u8]) -> Label<'a> {
+    Label::Url(without_credentials(name))
 }
 
 macro_rules! entry {
@@ -136,7 +161,7 @@ pub unsafe extern "C" fn resshim_phase(name: *const c_char) {
     let at = here();
     // SAFETY: by the caller's promise.
     let name = unsafe { label(name) };
-    entry!(at, inside, inside.write(Op::Phase, 0, &[], &[name.bytes()]));
+    entry!(at, inside, inside.write_named(Op::Phase, &[], name.bytes()));
 }
 
 /// Resources of `kind` acquired at the caller's site are expected to live at most so long.

@@ -147,6 +147,17 @@ impl Inside {
         self.write_slowly(op, stack, words, texts);
     }
 
+    /// As [`Inside::write`], for a record with one name: that of a state or a phase.
+    #[inline(always)]
+    pub fn write_named(&self, op: Op, words: &[u64], name: &[u8]) {
+        let event = Event { op, stack: 0, words, texts: &[name] };
+        // SAFETY: as in `write`.
+        let cursor = unsafe { &mut (*self.tls).cursor };
+        if self.nested || !cursor.push_named(self.region.chunk_words(), self.now, &event) {
+            self.write_slowly(op, 0, words, &[name]);
+        }
+    }
+
     #[inline(never)]
     fn write_slowly(&self, op: Op, stack: u32, words: &[u64], texts: &[&[u8]]) {
         self.note_clock();

@@ -47,7 +47,25 @@ impl<const LAST: usize> Index<LAST> {
         self.locate(hash, is).map(|(_, value)| value)
     }
 
+    #[inline(always)]
     fn locate(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<(&AtomicU64, u32)> {
+        // Most are in the first place where they can be.
+        for slot in group(&self.first, hash, 8) {
+            let entry = slot.load(Ordering::Acquire);
+            if entry == 0 {
+                return None;
+            }
+            let value = (entry & VALUE_MASK) as u32;
+            if (entry ^ hash) >> VALUE_BITS == 0 && value != 0 && is(value) {
+                return Some((slot, value));
+            }
+        }
+        self.search(hash, is)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn search(&self, hash: u64, is: impl Fn(u32) -> bool) -> Option<(&AtomicU64, u32)> {
         for slot in self.slots(hash) {
             let entry = slot.load(Ordering::Acquire);
             if entry == 0 {

@@ -117,6 +117,8 @@ pub struct Private {
     pub starts: [[AtomicUsize; 3]; rows::THREADS],
     /// Kinds that the program named: hash of the name.
     pub kind_hashes: [AtomicU64; 128],
+    /// Kinds by their names: `hash: 56 | number: 8`, in the place that the hash says.
+    pub kind_cache: [AtomicU64; 64],
     /// Java frames met before, by hash: check, word of a stack.
     pub java_words: [[AtomicU64; 2]; 4096],
     /// The same of CPython.

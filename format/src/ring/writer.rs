@@ -264,6 +264,27 @@ impl Cursor {
         true
     }
 
+    /// As [`Cursor::push_quick`], for an event with one short string: the record and its text in one go.
+    #[inline(always)]
+    pub fn push_named(&mut self, words: &[AtomicU64], tsc: u64, event: &Event) -> bool {
+        let dt = tsc.saturating_sub(self.base) >> TIME_SHIFT;
+        let &[text] = event.texts else { return false };
+        let size = 1 + event.words.len();
+        if dt >= DT_LIMIT || size > MAX_WORDS || text.len() > TEXT_BYTES {
+            return false;
+        }
+        let all = size + text_words(text.len());
+        let index = (self.chunk as usize).wrapping_sub(1);
+        let Some(chunk) = chunk_of(words, index) else { return false };
+        let start = self.position as usize;
+        let Some(room) = chunk.get(start..start + all + TIME_WORDS) else { return false };
+        let mut out = Out::new(room);
+        out.record(event.op, event.stack, dt, event.words);
+        out.text(text, false, 0, dt);
+        self.commit(chunk, event.op, start + all);
+        true
+    }
+
     /// Makes everything before `end` the reader's.
     #[inline(always)]
     fn commit(&mut self, chunk: &[AtomicU64; CHUNK_WORDS], op: Op, end: usize) {

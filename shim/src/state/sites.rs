@@ -71,9 +71,9 @@ pub fn taken_back(region: Region, site: u32) {
     }
 }
 
-/// Counts a release; `lived` in ticks.
-pub fn released(region: Region, site: u32, now: u64, count: u64, bytes: u64, lived: u64) {
-    let Some(row) = row(region, site) else { return };
+/// Counts a release; `lived` in ticks. How many the site has released by now.
+pub fn released(region: Region, site: u32, now: u64, count: u64, bytes: u64, lived: u64) -> u64 {
+    let Some(row) = row(region, site) else { return 0 };
     let released = row.released.fetch_add(count, Ordering::Relaxed) + count;
     if row.longest.load(Ordering::Relaxed) < lived {
         row.longest.fetch_max(lived, Ordering::Relaxed);
@@ -86,6 +86,7 @@ pub fn released(region: Region, site: u32, now: u64, count: u64, bytes: u64, liv
         row.acquired_bytes.load(Ordering::Relaxed).saturating_sub(all) >> 10
     };
     flow(row, now, count << 32, measure);
+    released
 }
 
 /// Adds to the bucket of `now`; halves the resolution first where the time is past the last bucket.

@@ -292,6 +292,8 @@ impl<'a> Fold<'a> {
                 site.longest_ns = site.longest_ns.max(lifetime_ns);
                 let known = site.releases.iter().position(|release| release.stack == stack);
                 match known {
+                    // Not every release takes its stack.
+                    _ if stack == 0 => {}
                     Some(at) => site.releases[at].count += 1,
                     None if site.releases.len() < RELEASE_SITES => {
                         site.releases.push(ReleaseSite { stack, count: 1 });
