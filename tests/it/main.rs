@@ -16,6 +16,7 @@ mod mutations;
 mod node;
 mod operators;
 mod originals;
+mod own_kinds;
 mod places;
 mod programs;
 mod python;
