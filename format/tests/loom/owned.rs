@@ -94,6 +94,29 @@ fn the_flight_recorder_races_the_drainer_and_nothing_is_lost_uncounted() {
     });
 }
 
+/// The smallest ring there is, and a reader that is a thread of its own: one that has yielded does not see
+/// again what it saw before, and so none of the old words that `begin` and `copy` order against new ones.
+#[test]
+fn a_chunk_that_is_begun_anew_is_read_as_it_was_or_as_it_is() {
+    explore(1, || {
+        let memory = shared(Memory::of(1));
+        let mut cursor = Cursor::default();
+        assert!((1..=3).all(|id| memory.push(&mut cursor, id)));
+        let other = memory.clone();
+        let writing = thread::spawn(move || assert!(other.push(&mut cursor, 4)));
+        let third = memory.clone();
+        let reading = thread::spawn(move || {
+            let mut seen = Seen::new();
+            third.read(0, &mut seen);
+            seen
+        });
+        writing.join().unwrap();
+        let mut seen = reading.join().unwrap();
+        memory.read(0, &mut seen);
+        check(&seen, &[4], &[1, 2, 3, 4]);
+    });
+}
+
 #[test]
 fn a_drainer_killed_at_any_step_is_followed_by_another() {
     fn fill(memory: &Memory, cursor: &mut Cursor) {
