@@ -130,7 +130,11 @@ impl Inside {
 
     /// Id of the stack that called the hook; 0 if there is none to be had.
     pub fn stack(&self, depth: usize) -> u32 {
-        crate::state::stacks::id(self.region, &self.at, depth)
+        let id = crate::state::stacks::id(self.region, &self.at, depth);
+        if crate::managed::begins_to_end() {
+            self.write(Op::Phase, 0, &[], &[b"exit"]);
+        }
+        id
     }
 
     /// Writes a record. Where there is no room it is counted as lost: tables know the state all the same.

@@ -13,7 +13,7 @@ use super::kind::KindId;
 use super::resource::{Handle, Live};
 
 /// Resources of a site that are kept one by one; the rest of a site stand with its last.
-const OF_A_SITE: u32 = 64;
+const OF_A_SITE: u32 = 4096;
 
 /// One that is released, as the fold knows it.
 pub(super) struct Released {

@@ -30,12 +30,25 @@ impl<'a> Fold<'a> {
             table_sites.push(self.merge_sites(index, image, clock, &mut sites));
         }
         let mut live = self.after_exit.left().to_vec();
+        for site in live.iter().filter_map(|live| live.site) {
+            // The longest that anybody meant: not up to the end of the program.
+            let fold = self.sites.get(site as usize).map(|fold| fold.longest_ns);
+            if let Some((site, longest)) = sites.get_mut(site as usize).zip(fold) {
+                site.longest_ns = longest;
+            }
+        }
         for live in &live {
             // The tables count what was released after the phase `exit` too; the fold has not.
             let site = live.site.and_then(|site| sites.get_mut(site as usize));
             if let Some(site) = site.filter(|site| site.is_exact) {
                 site.released = site.released.saturating_sub(live.weight.round() as u64);
                 site.released_bytes = site.released_bytes.saturating_sub(live.bytes);
+                // Nothing but these is released so late.
+                let mut rest = live.weight.round() as u64;
+                for (_, released) in site.flow.iter_mut().rev() {
+                    let taken = rest.min(*released);
+                    (*released, rest) = (*released - taken, rest - taken);
+                }
             }
         }
         for (index, image) in images.iter().enumerate() {

@@ -23,6 +23,26 @@ static INTERPRETERS: [[AtomicUsize; 2]; 3] = [const { [const { AtomicUsize::new(
 /// What is to be said of the runtimes of this process: see the header's field.
 static SAID: AtomicU32 = AtomicU32::new(0);
 
+/// Whether a runtime tears itself down: not yet, seen, told.
+static END: AtomicU32 = AtomicU32::new(LIVES);
+const LIVES: u32 = 0;
+const SEEN: u32 = 1;
+const TOLD: u32 = 2;
+
+/// Whether a runtime begins to tear itself down, and it was not told yet: from now on it releases what the
+/// program has forgotten.
+#[inline(always)]
+pub fn begins_to_end() -> bool {
+    END.load(Ordering::Relaxed) == SEEN
+        && END.compare_exchange(SEEN, TOLD, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+}
+
+/// A runtime was seen to tear itself down.
+#[cold]
+fn ends() {
+    let _ = END.compare_exchange(LIVES, SEEN, Ordering::Relaxed, Ordering::Relaxed);
+}
+
 /// Whether any runtime can be asked.
 #[inline(always)]
 pub fn is_active() -> bool {

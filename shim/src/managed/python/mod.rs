@@ -29,7 +29,7 @@ use crate::region::Region;
 use crate::stack::ModuleInfo;
 use crate::state::codes::{self, Code};
 use core::cell::UnsafeCell;
-use core::ffi::CStr;
+use core::ffi::{CStr, c_int};
 use core::mem::MaybeUninit;
 use core::ptr::with_exposed_provenance;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -46,11 +46,13 @@ const MOST_TEXT: usize = 1 << 16;
 const PATIENCE: u32 = 16;
 
 type ThisThread = unsafe extern "C" fn() -> usize;
+type IsFinalizing = unsafe extern "C" fn() -> c_int;
 
 /// What is known of the interpreter of this process.
 struct Interpreter {
     layout: Layout,
     this_thread: ThisThread,
+    is_finalizing: IsFinalizing,
     code_type: usize,
     text_type: usize,
     bytes_type: usize,
@@ -126,6 +128,8 @@ fn interpreter(symbols: &Module, runtime: usize) -> Result<Interpreter, u8> {
     if symbols.own(c"_Py_RefTotal").is_some() || symbols.own(c"_Py_AddToAllObjects").is_some() {
         return Err(RUNTIME_UNKNOWN_BUILD);
     }
+    // The first is that of 3.13.
+    let is_finalizing = find(c"Py_IsFinalizing").or_else(|_| find(c"_Py_IsFinalizing"))?;
     let layout = match minor {
         13.. => {
             // SAFETY: the structure begins with its description, which is longer.
@@ -140,9 +144,13 @@ fn interpreter(symbols: &Module, runtime: usize) -> Result<Interpreter, u8> {
     };
     Ok(Interpreter {
         layout,
-        // SAFETY: the function of this name has this type in all versions.
+        // SAFETY: the functions of these names have these types in all versions.
         this_thread: unsafe {
             core::mem::transmute::<*const (), ThisThread>(with_exposed_provenance(this_thread))
+        },
+        // SAFETY: as above.
+        is_finalizing: unsafe {
+            core::mem::transmute::<*const (), IsFinalizing>(with_exposed_provenance(is_finalizing))
         },
         code_type: find(c"PyCode_Type")?,
         text_type: find(c"PyUnicode_Type")?,
@@ -157,6 +165,10 @@ pub fn frames(region: Region, out: &mut Frames) -> bool {
     }
     // SAFETY: complete.
     let python = unsafe { (*PLACE.0.get()).assume_init_ref() };
+    // SAFETY: reads one word.
+    if unsafe { (python.is_finalizing)() } != 0 {
+        super::ends();
+    }
     // SAFETY: looks at this thread's storage; before the interpreter begins and after its end it gives null.
     let thread = unsafe { (python.this_thread)() };
     if !is_place(thread) {
