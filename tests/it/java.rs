@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use resshim_format::op::Op;
+use resshim_format::op::{Kind, Op};
 use resshim_format::table::{FRAME_MANAGED, unpack_managed};
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
@@ -271,4 +271,80 @@ fn a_jvm_without_the_agent_has_no_frames_and_that_is_said() {
         assert_eq!(alone.difference(&bare), None);
         assert!(Traces::of(out.path()).images.is_empty());
     }
+}
+
+#[test]
+fn every_kind_of_resource_has_the_line_that_acquired_it() {
+    let work = Scratch::new("java-kinds");
+    let Some(classes) = classes("Kinds", work.path()) else { return };
+    let class_path = classes.to_string_lossy();
+    let source = artifacts::tests_dir().join("programs/java/Kinds.java");
+    let source = std::fs::read_to_string(source).expect("the source");
+    for machine in machines() {
+        let out = Scratch::for_regions("java-kinds");
+        let ran = java(&machine, out.path(), &["-cp", &class_path, "Kinds"]).run();
+        assert_eq!(ran.ending, Ending::Exit(0), "{}", ran.stderr_text());
+        let traces = Traces::of(out.path());
+        let region = &traces.images[0].region;
+        let codes: HashMap<u32, String> =
+            region.codes().map(|code| (code.row, code.name)).collect();
+        // Line of the innermost method of the program, behind those that both sorts use.
+        let line_of = |site: u32| {
+            let stack = region.stack(region.site(site)?.stack)?;
+            stack.frames.iter().filter(|word| **word & FRAME_MANAGED != 0).find_map(|word| {
+                let (row, line, _) = unpack_managed(*word);
+                let name = codes.get(&row)?;
+                let is_it = name.starts_with("Kinds.leaks") || name.starts_with("Kinds.closes");
+                is_it.then_some(line as usize)
+            })
+        };
+        let mut live: HashMap<(usize, String), u32> = HashMap::new();
+        for fd in region.fds() {
+            let kind = Kind::from_number(u32::from(fd.args.kind));
+            if let (Some(line), Some(kind)) = (line_of(fd.site), kind) {
+                *live.entry((line, kind.name().to_owned())).or_default() += 1;
+            }
+        }
+        for thread in region.threads() {
+            if let Some(line) = line_of(thread.site) {
+                *live.entry((line, "thread".to_owned())).or_default() += 1;
+            }
+        }
+        for (at, text) in source.lines().enumerate() {
+            if let Some((_, kind)) = text.split_once("// leaks ") {
+                let found = live.remove(&(at + 1, kind.to_owned()));
+                assert_eq!(
+                    found,
+                    Some(12),
+                    "{}: line {} {kind}: {live:?}",
+                    machine.display(),
+                    at + 1
+                );
+            }
+        }
+        // The descriptors that a selector has beside its epoll set, and one of the library's.
+        live.retain(|(_, kind), _| kind != "eventfd" && kind != "unix" && kind != "pipe");
+        assert!(live.is_empty(), "{}: {live:?}", machine.display());
+        let said = unseen(out.path());
+        assert!(!said.iter().any(|text| text.starts_with("frames")), "{said:?}");
+    }
+}
+
+#[test]
+fn run_adds_the_agent_to_what_the_user_has_set_or_leaves_it_alone() {
+    let scratch = Scratch::new("java-options");
+    let asked = |options: &[&str]| {
+        let run = Launch::cli()
+            .args(["run", "--report", "none"])
+            .args(options)
+            .args(["-o".as_ref(), scratch.path().join("trace").as_os_str()])
+            .args(["--", "printenv", "JAVA_TOOL_OPTIONS"])
+            .env("JAVA_TOOL_OPTIONS", "-Dmine=1")
+            .run();
+        run.stdout_text().trim_end().to_owned()
+    };
+    let shim = artifacts::shim().canonicalize().unwrap();
+    assert_eq!(asked(&[]), format!("-Dmine=1 -agentpath:{}", shim.display()));
+    assert_eq!(asked(&["--no-runtime-hooks"]), "-Dmine=1");
+    assert_eq!(asked(&["--profile", "off"]), "-Dmine=1");
 }

@@ -56,8 +56,9 @@ struct CallTrace {
     frames: *mut MaybeUninit<CallFrame>,
 }
 
-/// No Java frame on the stack, nobody listens to class loading yet, the thread ends: not a loss.
-const NOTHING_TO_TELL: [i32; 3] = [0, -1, -8];
+/// No Java frame on the stack, nobody listens to class loading yet, the thread ends; or the VM is between two
+/// of a thread's states (-3, -5, -9), at work for itself: native code always runs in one. Not a loss.
+const NOTHING_TO_TELL: [i32; 6] = [0, -1, -8, -3, -5, -9];
 
 type AsyncGetCallTrace = unsafe extern "C" fn(*mut CallTrace, i32, *mut c_void);
 
@@ -109,9 +110,7 @@ pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
         (*own).asking -= 1;
     }
     if trace.count <= 0 {
-        // Between two of its states the VM cannot tell; then it is at work for itself.
-        let is_own = super::is_interpreter(caller);
-        if !is_own && !NOTHING_TO_TELL.contains(&trace.count) {
+        if !NOTHING_TO_TELL.contains(&trace.count) {
             region.header().managed_lost.fetch_add(1, Ordering::Relaxed);
         }
         return false;
