@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use resshim_analyzer::source::manifest::Manifest;
 use resshim_analyzer::source::trace::Trace;
@@ -295,4 +296,18 @@ fn a_map_in_the_processs_own_tmp_is_read() {
     let script = scratch.path().join("inline.js");
     let own = own_functions(findings(&report)[0], &script);
     assert_eq!(own.first(), Some(&("leaky".to_owned(), 2)), "{own:?}");
+}
+
+#[test]
+fn stacks_taken_in_the_oddest_places_change_nothing() {
+    if !is_there() {
+        return;
+    }
+    let scratch = Scratch::new("node-storm");
+    let launch = Launch::new("node").args([source("storm.js")]).limit(Duration::from_secs(120));
+    let launch = launch.directory(scratch.path()).env("RESSHIM_HEAP_SAMPLE", "4096");
+    let plain = launch.run();
+    assert_eq!((plain.ending, plain.stdout_text().lines().count()), (Ending::Exit(0), 5));
+    let trace = scratch.path().join("trace");
+    assert_eq!(launch.under_run(&trace).run().difference(&plain), None);
 }
