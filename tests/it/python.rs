@@ -12,6 +12,7 @@ use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
 use resshim_tests::python;
 use resshim_tests::scratch::Scratch;
+use serde_json::{Value, json};
 
 /// Stacks that are compared in each interpreter.
 const STACKS: usize = 2000;
@@ -86,5 +87,28 @@ fn frames_are_those_that_python_tells() {
                 assert_eq!(ours, theirs, "{}: open {at} of {thread}", python.path.display());
             }
         }
+    }
+}
+
+#[test]
+fn what_the_interpreter_closes_as_it_ends_was_forgotten() {
+    // A run takes four seconds: the oldest and the newest.
+    let all = python::installed((3, 9));
+    let ends = [all.first(), all.last().filter(|_| all.len() > 1)];
+    for python in ends.into_iter().flatten() {
+        let work = Scratch::new("python-forgets");
+        let trace = work.path().join("trace");
+        let launch = Launch::new(&python.path).args([program("forgets.py")]);
+        let ran = launch.under_run(&trace).run();
+        assert_eq!(ran.ending, Ending::Exit(0), "{}", ran.stderr_text());
+        let report = Launch::cli().args(["report", "--format", "json"]).args([&trace]).run();
+        let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
+        let all = report["findings"].as_array().expect("findings");
+        let leak = all.iter().find(|finding| finding["kind"] == "file");
+        let leak = leak.unwrap_or_else(|| panic!("{}: {all:#?}", python.path.display()));
+        assert_eq!((&leak["rule"], &leak["verdict"]), (&json!("leak"), &json!("probable")));
+        assert!((210..=215).contains(&leak["count"].as_u64().unwrap_or(0)), "{leak}");
+        let frame = &leak["site"]["frames"][leak["site"]["user"].as_u64().unwrap_or(0) as usize];
+        assert_eq!((&frame["function"], &frame["line"]), (&json!("load"), &json!(9)), "{frame}");
     }
 }
