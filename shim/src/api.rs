@@ -161,7 +161,7 @@ pub unsafe extern "C" fn resshim_phase(name: *const c_char) {
     let at = here();
     // SAFETY: by the caller's promise.
     let name = unsafe { label(name) };
-    entry!(at, inside, inside.write_named(Op::Phase, &[], name.bytes()));
+    entry!(at, inside, inside.write_named(Op::Phase, 0, &[], name.bytes()));
 }
 
 /// Resources of `kind` acquired at the caller's site are expected to live at most so long.

@@ -151,14 +151,14 @@ impl Inside {
         self.write_slowly(op, stack, words, texts);
     }
 
-    /// As [`Inside::write`], for a record with one name: that of a state or a phase.
+    /// As [`Inside::write`], for a record with one name: a label, a state, a phase.
     #[inline(always)]
-    pub fn write_named(&self, op: Op, words: &[u64], name: &[u8]) {
-        let event = Event { op, stack: 0, words, texts: &[name] };
+    pub fn write_named(&self, op: Op, stack: u32, words: &[u64], name: &[u8]) {
+        let event = Event { op, stack, words, texts: &[name] };
         // SAFETY: as in `write`.
         let cursor = unsafe { &mut (*self.tls).cursor };
         if self.nested || !cursor.push_named(self.region.chunk_words(), self.now, &event) {
-            self.write_slowly(op, 0, words, &[name]);
+            self.write_slowly(op, stack, words, &[name]);
         }
     }
 

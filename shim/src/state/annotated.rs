@@ -112,9 +112,11 @@ pub fn acquired(inside: &Inside, kind: u32, handle: u64, label: &[u8]) {
         region.note_used::<AnnotatedRow>(0, true);
     }
     sites::acquired(region, site, inside.now, 1, 0);
-    let texts = [label];
-    let texts = if label.is_empty() { &[][..] } else { &texts[..] };
-    inside.write(Op::Annotate, stack, &[handle, kind as u64], texts);
+    let words = [handle, kind as u64];
+    match label.is_empty() {
+        true => inside.write(Op::Annotate, stack, &words, &[]),
+        false => inside.write_named(Op::Annotate, stack, &words, label),
+    }
 }
 
 /// `resshim_release`.
@@ -137,7 +139,7 @@ pub fn state(inside: &Inside, kind: u32, handle: u64, state: &[u8]) {
     if let Some(row) = find(inside.region, kind, handle) {
         put_text(&row.named_state, state.get(..32).unwrap_or(state));
     }
-    inside.write_named(Op::AnnotateState, &[handle, kind as u64], state);
+    inside.write_named(Op::AnnotateState, 0, &[handle, kind as u64], state);
 }
 
 fn find(region: Region, kind: u32, handle: u64) -> Option<&'static AnnotatedRow> {

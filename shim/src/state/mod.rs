@@ -31,10 +31,18 @@ pub fn begin(region: Region) {
 pub fn put_text(words: &[AtomicU64], text: &[u8]) {
     let room = words.len() * 8;
     let text = text.get(text.len().saturating_sub(room)..).unwrap_or(text);
-    let (groups, rest) = text.as_chunks::<8>();
-    let last = rest.iter().rev().fold(0, |word, byte| word << 8 | *byte as u64);
-    let values = groups.iter().map(|group| u64::from_le_bytes(*group)).chain([last]);
-    for (word, value) in words.iter().zip(values.chain(core::iter::repeat(0))) {
+    let mut rest = text;
+    for word in words {
+        let value = match rest.split_first_chunk::<8>() {
+            Some((group, behind)) => {
+                rest = behind;
+                u64::from_le_bytes(*group)
+            }
+            None => {
+                let last = core::mem::take(&mut rest);
+                last.iter().rev().fold(0, |word, byte| word << 8 | *byte as u64)
+            }
+        };
         word.store(value, Ordering::Relaxed);
     }
 }

@@ -48,6 +48,42 @@ fn strings_of_every_length_come_back_up_to_the_limit() {
 }
 
 #[test]
+fn a_record_with_a_name_is_the_same_whichever_way_it_was_pushed() {
+    let long = [b'n'; TEXT_BYTES + 1];
+    let words = [7, 9];
+    let (one, other) = (Memory::of(1), Memory::of(1));
+    let (mut quick, mut slow) = (Cursor::default(), Cursor::default());
+    const NAMES: [&[u8]; 4] = [b"", b"named", b"eight888", &[b'n'; TEXT_BYTES]];
+    let event = |name: usize| Event {
+        op: Op::AnnotateState,
+        stack: 3,
+        words: &words,
+        texts: &NAMES[name..=name],
+    };
+    // No chunk yet, then no room for a string that long: both are left to `push`.
+    assert!(!quick.push_named(one.ring().words, 1, &event(1)));
+    for cursor_of in [(&one, &mut quick), (&other, &mut slow)] {
+        cursor_of.0.push(cursor_of.1, 1, 1, event(1)).unwrap();
+    }
+    let texts = [&long[..]];
+    let too_long = Event { texts: &texts, ..event(1) };
+    assert!(!quick.push_named(one.ring().words, 2, &too_long));
+    let mut pushed = 1;
+    for name in (0..NAMES.len()).cycle() {
+        let at = 1 + pushed * 64;
+        if !quick.push_named(one.ring().words, at, &event(name)) {
+            break;
+        }
+        other.push(&mut slow, at, 1, event(name)).unwrap();
+        pushed += 1;
+    }
+    // Up to the end of the chunk.
+    assert!(pushed > 100, "{pushed}");
+    assert_eq!(one.read(), other.read());
+    assert_eq!(one.read().0.len() as u64, pushed);
+}
+
+#[test]
 fn a_string_is_cut_at_the_reader_s_buffer() {
     let memory = Memory::of(1);
     let event = Event { op: Op::Open, stack: 0, words: &[], texts: &[&[b'y'; 300]] };
