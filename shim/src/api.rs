@@ -30,6 +30,7 @@ unsafe fn text<'a>(text: *const c_char) -> &'a [u8] {
 }
 
 /// What the program calls something, as it is stored: as it is, or without what a URL in it gives away.
+#[expect(clippy::large_enum_variant, reason = "on the stack: nothing is allocated here")]
 enum Label<'a> {
     Plain(&'a [u8]),
     Url(Text<LABEL>),
