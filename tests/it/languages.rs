@@ -170,6 +170,11 @@ fn go_with_cgo() {
 }
 
 #[test]
+fn python() {
+    tells(&interpreted("service.py", &["/usr/bin/python3", "{}"], Sees::Line));
+}
+
+#[test]
 fn node() {
     tells(&interpreted("service.js", &["node", "{}"], Sees::Definition));
 }
