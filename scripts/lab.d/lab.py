@@ -28,7 +28,7 @@ HELP = """The leak lab: programs whose leaks are known (tests/lab/README.md).
 
 `run` proves first what is not proven yet and leaves out what cannot be. Everything is below target/lab:
 score.json, traces/NAME.SEED, reports/NAME.SEED.json. Ends with 1 if a label could not be proven or a run
-failed, with 2 for a program that is not there or a label that cannot be read."""
+failed (with --strict: or anything was missed or false), with 2 for a program that is not there or a label that cannot be read."""
 
 
 def options():
@@ -40,6 +40,7 @@ def options():
         one.add_argument("--seeds", type=int, default=1, metavar="N", help="seeds 1 to N (1)")
         one.add_argument("--jobs", type=int, default=2 * (os.cpu_count() or 1), metavar="J",
                          help="runs at a time, begun only while a processor is idle (twice the processors: programs mostly wait)")
+        one.add_argument("--strict", action="store_true", help="end with 1 where anything is missed, accused or of no site")
         one.add_argument("--preload", action="store_true", help="a bare LD_PRELOAD in place of `resshim run`")
         one.add_argument("--cli", default=str(TARGET / "debug" / "resshim"), help="the resshim to use")
         one.add_argument("--lib", default=str(TARGET / "debug" / "libresshim.so"), help="the libresshim.so to use")
@@ -194,7 +195,8 @@ def do_score(programs, options):
               "failed": bad, "summary": total, "judged": judged}
     (options.place / "score.json").write_text(json.dumps(result, indent=1))
     print(f"written: {options.place / 'score.json'}")
-    return 1 if bad else 0
+    wrong = total["strays"] or any(row["missed"] or not row["leaks"] and row["sure"] for one in judged for row in one["rows"])
+    return 1 if bad or options.strict and (wrong or not judged) else 0
 
 
 def main():

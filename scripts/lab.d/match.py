@@ -24,7 +24,7 @@ def nested_out(text, opening, closing):
 
 def parts(function):
     """The path of a function: no arguments, template arguments, closures, hashes, `async`."""
-    text = function.replace("(anonymous namespace)::", "").replace("{closure}", "")
+    text = function.replace("(anonymous namespace)::", "")
     text = re.sub(r"<(?:impl )?([\w:]+)(?:<[^>]*>)?(?: as [^>]*)?>::", r"\1::", text)
     text = nested_out(nested_out(text, "<", ">"), "(", ")")
     text = re.sub(r"\[clone [^]]*\]|\.(constprop|isra|part|cold)\.?\d*|::\{\{closure\}\}|::\{lambda[^}]*\}|\{\{.*?\}\}|\s+const\b", "", text)

@@ -33,7 +33,7 @@ def disagreements(program, told, before, after):
              for kind, claimed in exact.items() if grown[kind] != claimed]
     grown["mapping bytes"] -= max(0, grown["thread"]) * STACK
     for what, claimed in least.items():
-        if grown[what] < claimed * 0.95:
+        if claimed and grown[what] < claimed * 0.95:
             wrong.append(f"{what}: {grown[what]} more are held, {claimed} are said to be live")
         elif program.language in UNMANAGED and grown[what] > claimed * 2 + SLACK[what]:
             wrong.append(f"{what}: {grown[what]} more are held, only {claimed} are said to be live")
