@@ -311,3 +311,21 @@ fn stacks_taken_in_the_oddest_places_change_nothing() {
     let trace = scratch.path().join("trace");
     assert_eq!(launch.under_run(&trace).run().difference(&plain), None);
 }
+
+#[test]
+fn under_a_bare_preload_the_report_reads_the_map() {
+    if !is_there() {
+        return;
+    }
+    let (scratch, regions) = (Scratch::new("node-bare"), Scratch::for_regions("node-bare"));
+    let text = "function leaky() { require('fs').openSync('/etc/hostname'); }\nleaky();\n";
+    let options = "--perf-basic-prof-only-functions --interpreted-frames-native-stack";
+    let launch = inline(text, &scratch).env("NODE_OPTIONS", options).preloaded(regions.path());
+    assert_eq!(launch.run().ending, Ending::Exit(0));
+    let report = report(regions.path());
+    let own = own_functions(findings(&report)[0], &scratch.path().join("inline.js"));
+    assert_eq!(own.first(), Some(&("leaky".to_owned(), 1)), "{own:?}");
+    let map = map_of(&report["processes"][0]["pid"]);
+    assert!(map.exists(), "nobody but `run` asked for it: it is not ours to remove");
+    std::fs::remove_file(map).expect("it can be removed");
+}
