@@ -128,12 +128,16 @@ fn frames_are_the_same(machine: &Path, classes: &Path) {
         let stack = &stacks[&file];
         // What the library does between the program's line and the call is not in the program's own trace.
         let from_open = stack.find("Frames.open ").map(|at| &stack[at..]);
-        // Of a virtual thread the outermost frames can still lie in the heap, where it waited last; behind
-        // them are those of the thread that carries it.
-        let is_same = |found: &str| match found.split_once("jdk.internal.vm.Continuation.enter") {
-            Some((own, _)) => own.contains("Frames.next ") && shapes[shape].starts_with(own),
-            None => found == shapes[shape],
-        };
+        // Of a virtual thread the outermost frames can still lie in the heap, where it waited last; the
+        // thread that carries it has no part in its stack.
+        let is_same =
+            |found: &str| match found.split_once("jdk.internal.vm.Continuation.enterSpecial ") {
+                Some((own, behind)) => {
+                    let is_last = behind.matches('\t').count() == 1;
+                    is_last && own.contains("Frames.next ") && shapes[shape].starts_with(own)
+                }
+                None => found == shapes[shape],
+            };
         if !from_open.is_some_and(is_same) {
             different.push(format!("{file}\n  has  {stack}\n  said {}", shapes[shape]));
         }

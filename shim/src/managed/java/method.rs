@@ -119,6 +119,11 @@ impl<'a> Method<'a> {
         unsafe { self.symbol(self.class_symbol()) }
     }
 
+    /// Whether a virtual thread's frames end with this one.
+    pub fn begins_virtual_thread(&self) -> bool {
+        self.name() == b"enterSpecial" && self.class() == b"jdk/internal/vm/Continuation"
+    }
+
     /// Its class's source file: `String.java`; empty = not known.
     pub fn source(&self) -> &'a [u8] {
         let place = if self.layout.source_in_pool { self.pool } else { self.holder };

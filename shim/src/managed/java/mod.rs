@@ -32,7 +32,7 @@ use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use resshim_format::header::RUNTIME_NO_AGENT;
-use resshim_format::table::{Runtime, managed};
+use resshim_format::table::{Runtime, managed, unpack_managed};
 
 /// Frames that the VM is asked for, at most.
 const MOST_CALLS: usize = 256;
@@ -122,7 +122,12 @@ pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
     for call in calls.iter().take(kept) {
         // SAFETY: the VM wrote `count` of them.
         let call = unsafe { call.assume_init() };
-        out.push_word(word(region, &machine.layout, call));
+        let word = word(region, &machine.layout, call);
+        out.push_word(word);
+        if unpack_managed(word).2 {
+            // What follows is of the thread that carries this virtual one now; the next time it is another.
+            return false;
+        }
     }
     cut
 }
@@ -158,7 +163,7 @@ fn word(region: Region, layout: &Layout, call: CallFrame) -> u64 {
             });
         });
     });
-    let word = managed(row, method.line(call.bci), false);
+    let word = managed(row, method.line(call.bci), method.begins_virtual_thread());
     if row != 0
         && let Some([check, place]) = place
     {
