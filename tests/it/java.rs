@@ -54,8 +54,8 @@ fn java(machine: &Path, out: &Path, options: &[&str]) -> Launch {
         .env("JAVA_TOOL_OPTIONS", format!("-agentpath:{}", artifacts::shim().display()))
 }
 
-/// Java frames of each file that was opened, as the program writes them down.
-fn stacks_of_files(image: &Image, directory: &Path) -> HashMap<usize, String> {
+/// Id and Java frames of each file's stack where it was opened, as the program writes them down.
+fn stacks_of_files(image: &Image, directory: &Path) -> HashMap<usize, (u32, String)> {
     let codes: HashMap<u32, _> = image.region.codes().map(|code| (code.row, code)).collect();
     let frame = |word: u64| {
         let (row, line, _) = unpack_managed(word);
@@ -81,7 +81,8 @@ fn stacks_of_files(image: &Image, directory: &Path) -> HashMap<usize, String> {
         };
         let stack = image.region.stack(event.stack).expect("a stack");
         let managed = stack.frames.iter().filter(|word| **word & FRAME_MANAGED != 0);
-        found.insert(number, managed.map(|word| frame(*word) + "\t").collect());
+        let text: String = managed.map(|word| frame(*word) + "\t").collect();
+        found.insert(number, (event.stack, text));
     }
     found
 }
@@ -121,11 +122,15 @@ fn frames_are_the_same(machine: &Path, classes: &Path) {
         said.lines().partition(|line| !line.starts_with("file "));
     assert_eq!((opened.len(), stacks.len()), (FILES, FILES));
     assert!(shapes.len() > 1000, "{} shapes are no sample", shapes.len());
-    let mut different = Vec::new();
+    let (mut different, mut ids) = (Vec::new(), HashMap::new());
     for line in opened {
         let mut fields = line.split(' ').skip(1).map(|field| field.parse::<usize>().unwrap());
         let (file, shape) = (fields.next().unwrap(), fields.next().unwrap());
-        let stack = &stacks[&file];
+        let (id, stack) = &stacks[&file];
+        // Interpreted or compiled, by whatever tier: the same frames are the same site.
+        if *ids.entry(stack).or_insert(*id) != *id {
+            different.push(format!("{file} has another id than others with the stack\n{stack}"));
+        }
         // What the library does between the program's line and the call is not in the program's own trace.
         let from_open = stack.find("Frames.open ").map(|at| &stack[at..]);
         // Of a virtual thread the outermost frames can still lie in the heap, where it waited last; the
