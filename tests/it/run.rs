@@ -89,7 +89,8 @@ fn input_output_and_environment_are_those_of_the_command() {
         .args(["sh", "-c", script]);
     assert_eq!(untouched.run().difference(&plain), None);
     // What `run --help` names, and nothing else.
-    let hooked = shell(&script.replace("-e ^_=", "-e ^_= -e ^NODE_OPTIONS="));
+    let hooked =
+        shell(&script.replace("-e ^_=", "-e ^_= -e ^NODE_OPTIONS= -e ^JAVA_TOOL_OPTIONS="));
     let traced = hooked.under_run(&scratch.path().join("hooked")).run();
     assert_eq!(traced.difference(&hooked.run()), None);
     let kept = shell("echo $LD_PRELOAD").env("LD_PRELOAD", "libm.so.6");
