@@ -135,7 +135,8 @@ pub struct Header {
     /// Stacks that were cut short (unwinder busy, no rule, unreadable).
     pub stacks_truncated: AtomicU64,
     /// Growth refused: 1 = no memory or full file system, 2 = cgroup headroom, 4 = quota, 8 = a seccomp
-    /// filter was installed, 16 = a kernel (before Linux 5.14) that can promise nothing later on.
+    /// filter was installed, 16 = a kernel (before Linux 5.14) that can promise nothing later on,
+    /// 32 = nothing is recorded any more: the processor's counter was forbidden.
     pub growth_refused: AtomicU32,
     /// Times that a hook ran while this thread was inside the shim already (signal handlers).
     pub nested: AtomicU32,

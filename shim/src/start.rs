@@ -53,6 +53,11 @@ unsafe extern "C" {
     static __libc_stack_end: *const usize;
 }
 
+/// Stops for good: hooks only pass on. For what would make our own instructions fatal.
+pub fn stop() {
+    STATE.store(OFF, Ordering::Release);
+}
+
 /// What the user asked for. Only after start.
 pub fn settings() -> &'static Config {
     // SAFETY: nobody writes any more once `STATE` is `STARTED`; callers run after that.

@@ -4,10 +4,7 @@
 int main(void) {
   CALL(open("/dev/null", O_RDONLY));
   CALL(setfsgid(65534));
-  CALL(setfsgid(65534));
-  CALL(setfsgid(-1));
-  SAY(geteuid() == 65534);
-  SAY(getegid() == 65534);
+  SAY(setfsgid(65534) == 65534 || getgid() != 0);
   /* Whatever it may do now, it can still open what everybody can. */
   CALL(open("/dev/null", O_RDONLY));
   CALL(close(3));

@@ -372,6 +372,7 @@ fn not_grown(trace: &Trace) -> Vec<String> {
         (4, "RESSHIM_MAX_BYTES was reached"),
         (8, "it installed a seccomp filter"),
         (16, "this kernel promises no pages later (before Linux 5.14)"),
+        (32, "it forbade the processor's counter"),
     ];
     let mut out = Vec::new();
     for (bit, reason) in reasons {

@@ -61,6 +61,8 @@ pub struct Image {
     pub limit_nofile: u64,
     /// Time spent in the shim's slow paths, counter ticks.
     pub own_ticks: u64,
+    /// A managed runtime whose frames are read is in it: what it frees as it ends is its own memory.
+    pub has_runtime: bool,
     /// Bytes that its region takes.
     pub region_bytes: u64,
     /// Its tables.
@@ -161,6 +163,7 @@ impl Image {
             losses,
             limit_nofile: header.limit_nofile,
             own_ticks: header.own_ticks,
+            has_runtime: runtimes::has_frames(header),
             region_bytes: header.chunks_populated as u64 * header.chunk_bytes as u64
                 + state.tables.iter().map(|t| t.rows as u64 * t.row_bytes as u64).sum::<u64>(),
             tables: Tables {

@@ -17,6 +17,12 @@ pub fn has_perf_map(interpreter: &str) -> bool {
     PERF_MAPS.iter().any(|known| interpreter.starts_with(known))
 }
 
+/// Whether frames of a runtime are read.
+pub fn has_frames(header: &RegionHeader) -> bool {
+    let bits = |runtime: Runtime| (header.runtimes >> (8 * (runtime as u32 - 1))) as u8;
+    [Runtime::CPython, Runtime::Java].iter().any(|runtime| bits(*runtime) & RUNTIME_FRAMES != 0)
+}
+
 /// Sentences for `not_visible`.
 pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
     let mut sentences = Vec::new();

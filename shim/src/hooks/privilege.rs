@@ -31,6 +31,10 @@ hooks! {
         before(_inside) (); after(inside, result, _before) changed(&inside, result, count as u32);
     fn initgroups(user: *const c_char, group: gid_t) -> c_int; libc;
         before(_inside) (); after(inside, result, _before) changed(&inside, result, group);
+    fn setfsuid(user: uid_t) -> c_int; libc;
+        before(_inside) (); after(inside, _result, _before) changed(&inside, 0, user);
+    fn setfsgid(group: gid_t) -> c_int; libc;
+        before(_inside) (); after(inside, _result, _before) changed(&inside, 0, group);
     fn chroot(path: *const c_char) -> c_int; libc;
         before(_inside) (); after(inside, result, _before) changed(&inside, result, 0);
     fn unshare(flags: c_int) -> c_int; libc;
@@ -53,6 +57,10 @@ pub unsafe extern "C-unwind" fn prctl(
     d: c_ulong,
 ) -> c_int {
     let filter = option == libc::PR_SET_SECCOMP;
+    let forbids = option == libc::PR_SET_TSC && a == libc::PR_TSC_SIGSEGV as c_ulong;
+    if forbids || filter && a == libc::SECCOMP_MODE_STRICT as c_ulong {
+        forbid_counter(here());
+    }
     if filter {
         sealing(here());
     }
@@ -66,6 +74,16 @@ pub unsafe extern "C-unwind" fn prctl(
         sealed(here(), result);
     }
     result
+}
+
+/// The processor's counter is about to be forbidden to this thread and to those that it makes (seccomp's strict mode
+/// does so too): reading it would kill them, so nothing is recorded any more.
+pub fn forbid_counter(at: Registers) {
+    if let Some(inside) = emit::enter(at) {
+        inside.region.note_refusal(32);
+        inside.leave();
+    }
+    crate::start::stop();
 }
 
 /// A filter is about to be installed: before the call, since another thread may be under it at once.

@@ -140,6 +140,17 @@ unsafe extern "C-unwind" fn tracked(
     // SECCOMP_SET_MODE_STRICT and SECCOMP_SET_MODE_FILTER are 0 and 1 (seccomp(2)).
     let filter = number == libc::SYS_seccomp && a <= 1
         || number == libc::SYS_prctl && a as c_int == libc::PR_SET_SECCOMP;
+    let is_strict = match number {
+        libc::SYS_prctl => {
+            let is_forbidding = b == libc::PR_TSC_SIGSEGV as usize;
+            a as c_int == libc::PR_SET_TSC && is_forbidding
+                || filter && b == libc::SECCOMP_MODE_STRICT as usize
+        }
+        _ => filter && a == 0,
+    };
+    if is_strict {
+        privilege::forbid_counter(at);
+    }
     if filter {
         privilege::sealing(at);
     }

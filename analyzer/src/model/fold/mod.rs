@@ -262,8 +262,11 @@ impl<'a> Fold<'a> {
     }
 
     /// Ends a lifecycle whose release was seen, unless it was open when its image went to the phase `exit`.
+    /// Memory that a managed runtime gives back then is that of its own objects, and as good as freed.
     fn release(&mut self, event: &Event, begun: Begun, handle: Handle, label: Box<str>) {
-        if !self.after_exit.holds(event.image as u32, begun.acquired_ns) {
+        let is_memory = matches!(handle, Handle::Heap(_) | Handle::Mapping(_));
+        let is_runtimes = is_memory && self.images[event.image].has_runtime;
+        if is_runtimes || !self.after_exit.holds(event.image as u32, begun.acquired_ns) {
             return self.end(begun, event.at_ns, Some(event.stack));
         }
         let Some(site) = self.sites.get(begun.site as usize) else { return };
