@@ -96,6 +96,13 @@ fn frames_are_those_of_get_stack_trace() {
     }
 }
 
+/// Without the addresses in the names of hidden classes.
+fn without_addresses(text: &str) -> String {
+    let mut parts = text.split("/0x");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.trim_start_matches(|c: char| c.is_ascii_hexdigit()))
+}
+
 fn frames_are_the_same(machine: &Path, classes: &Path) {
     const FILES: usize = 20_000;
     let work = Scratch::new("java-files");
@@ -117,16 +124,20 @@ fn frames_are_the_same(machine: &Path, classes: &Path) {
 
     let traces = Traces::of(out.path());
     let stacks = stacks_of_files(&traces.images[0], &files);
-    let said = std::fs::read_to_string(&said).unwrap();
+    let said = without_addresses(&std::fs::read_to_string(&said).unwrap());
     let (shapes, opened): (Vec<&str>, Vec<&str>) =
         said.lines().partition(|line| !line.starts_with("file "));
     assert_eq!((opened.len(), stacks.len()), (FILES, FILES));
     assert!(shapes.len() > 1000, "{} shapes are no sample", shapes.len());
-    let (mut different, mut ids) = (Vec::new(), HashMap::new());
+    let (mut different, mut ids, mut refused) = (Vec::new(), HashMap::new(), 0);
     for line in opened {
         let mut fields = line.split(' ').skip(1).map(|field| field.parse::<usize>().unwrap());
         let (file, shape) = (fields.next().unwrap(), fields.next().unwrap());
         let (id, stack) = &stacks[&file];
+        if stack.is_empty() {
+            refused += 1;
+            continue;
+        }
         // Interpreted or compiled, by whatever tier: the same frames are the same site.
         if *ids.entry(stack).or_insert(*id) != *id {
             different.push(format!("{file} has another id than others with the stack\n{stack}"));
@@ -148,6 +159,9 @@ fn frames_are_the_same(machine: &Path, classes: &Path) {
         }
     }
     let few = different.iter().take(3).map(String::as_str).collect::<Vec<_>>().join("\n");
+    // While the VM collects it tells nobody's frames; that is counted.
+    let lost = traces.images[0].region.header.managed_lost;
+    assert!(refused <= lost && refused < FILES as u32 / 100, "{refused} refused, {lost} counted");
     let count = different.len();
     assert!(count == 0, "{}: {count} of {FILES}, such as\n{few}", machine.display());
 }

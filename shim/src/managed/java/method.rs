@@ -8,6 +8,7 @@
 use super::interface::MethodId;
 use super::layout::Layout;
 use super::lines::{Lines, line_of};
+use crate::index::hash;
 use core::ptr::with_exposed_provenance;
 use resshim_format::table::CODE_NAME_WORDS;
 
@@ -100,11 +101,16 @@ impl<'a> Method<'a> {
         unsafe { at(self.holder + self.layout.class_name) }
     }
 
-    /// A number that tells this method from every other: symbols are unique.
+    /// A number that tells this method from every other (symbols are unique), but for hidden classes: the VM
+    /// makes new ones for the same lambda or method handle as it likes, and they count as one.
     pub fn identity(&self, id: MethodId) -> u64 {
-        let names =
-            crate::index::hash(self.name_symbol() as u64 ^ (self.class_symbol() as u64) << 1);
-        crate::index::hash(names ^ id.addr() as u64)
+        let name = hash(self.name_symbol() as u64);
+        let class = self.class();
+        let lasting = without_address(class);
+        if lasting.len() == class.len() {
+            return hash(name ^ hash(self.class_symbol() as u64 ^ hash(id.addr() as u64)));
+        }
+        lasting.iter().fold(name, |sum, byte| hash(sum ^ *byte as u64))
     }
 
     /// Its name.
@@ -162,14 +168,8 @@ impl<'a> Method<'a> {
 
     /// `java.lang.String.format` and `java/lang/String.java`.
     pub fn describe(&self, give: impl FnOnce(&[u8], &[u8])) {
-        let class = self.class();
-        // A hidden class's name ends with an address, behind a sign that no other name has.
-        let hidden = class.windows(3).rposition(|three| three == b"+0x");
-        let readable = class.iter().enumerate().map(|(place, byte)| match byte {
-            b'/' => b'.',
-            b'+' if Some(place) == hidden => b'/',
-            other => *other,
-        });
+        let class = without_address(self.class());
+        let readable = class.iter().map(|byte| if *byte == b'/' { b'.' } else { *byte });
         let package = class.iter().rposition(|byte| *byte == b'/').map_or(0, |last| last + 1);
         let package = class.get(..package).unwrap_or(&[]).iter();
         let source = self.source();
@@ -179,6 +179,13 @@ impl<'a> Method<'a> {
         let name = Joined::<LONGEST_NAME>::without_middle(name, BEGINNING);
         give(name.bytes(), Joined::<LONGEST>::end_of(file).bytes());
     }
+}
+
+/// The name of a class without the address with which that of a hidden one ends, behind a sign that no other
+/// name has.
+fn without_address(class: &[u8]) -> &[u8] {
+    let hidden = class.windows(3).rposition(|three| three == b"+0x");
+    class.get(..hidden.unwrap_or(class.len())).unwrap_or(class)
 }
 
 /// A text that is put together from parts, and made to fit.
