@@ -273,7 +273,12 @@ impl Draft {
         self.resources.extend(other.resources.into_iter().take(room));
         self.others.extend(other.others);
         for (name, value) in other.evidence {
+            let is_total = ["acquired", "released"].contains(&name.as_str());
             match (self.evidence.get_mut(&name), &value) {
+                (Some(Value::Number(one)), Value::Number(two)) if is_total => {
+                    let sum = one.as_u64().unwrap_or(0).saturating_add(two.as_u64().unwrap_or(0));
+                    self.evidence.insert(name, json!(sum));
+                }
                 (Some(Value::Number(one)), Value::Number(two)) if name.starts_with("growth") => {
                     let sum = one.as_f64().unwrap_or(0.0) + two.as_f64().unwrap_or(0.0);
                     self.evidence.insert(name, json!(sum));

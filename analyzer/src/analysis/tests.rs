@@ -336,6 +336,7 @@ fn one_defect_in_many_workers_is_one_finding() {
     let findings = story.findings(true);
     assert_eq!(findings.len(), 1);
     assert_eq!((findings[0].count, findings[0].pids.as_slice()), (3, &[101, 102, 103][..]));
+    assert_eq!(findings[0].evidence["acquired"], 3);
 }
 
 #[test]
