@@ -64,7 +64,7 @@ class Gate:
 
     def enter(self):
         with self.lock:
-            for _ in range(60):
+            for _ in range(16):
                 idle, total = self.ticks()
                 time.sleep(0.5)
                 idle_now, total_now = self.ticks()

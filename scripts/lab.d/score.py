@@ -124,7 +124,7 @@ def show(total, judged):
     if total["other_rules"]:
         print("other rules: " + ", ".join(f"{rule} {count}" for rule, count in total["other_rules"].items()))
     lists = (
-        ("missed", [f"{row['program']}.{row['site']} ({row['kind']}, {row['leaked']} leaked): {row['missed']}\0{row['seed']}"
+        ("missed", [f"{row['program']}.{row['site']} ({row['kind']}): {row['missed']}\0{row['seed']} ({row['leaked']} leaked)"
                     for one in judged for row in one["rows"] if row["missed"]]),
         ("accused", [f"{row['program']}.{row['site']} ({row['kind']}): {row['verdict']}\0{row['seed']}"
                      for one in judged for row in one["rows"] if not row["leaks"] and row["sure"]]),
@@ -138,4 +138,4 @@ def show(total, judged):
             text, _, seed = line.partition("\0")
             seeds.setdefault(text, []).append(seed)
         for text, of in seeds.items():
-            print(f"{title}: {text} [seed {' '.join(of)}]")
+            print(f"{title}: {text} [seed {', '.join(of)}]")

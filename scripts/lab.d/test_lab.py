@@ -148,6 +148,13 @@ class Matches(unittest.TestCase):
         seen = matched(finding("open_it", kind="file", above=[("cache", 9, "main.c")]))
         self.assertEqual((seen.sites["cache"].verdict, seen.sites["cache"].right_line), ("probable", False))
 
+    def test_of_two_sites_of_one_kind_the_inner_one_is_it(self):
+        both = program(LABEL.replace('"file"', '"tcp"'))
+        for inner, outer in (("fetch", "cache"), ("cache", "fetch")):
+            lines = {"fetch": 2, "cache": 3}
+            seen = matched(finding(inner, line=lines[inner], above=[(outer, lines[outer], "main.c")]), of=both)
+            self.assertEqual((seen.sites[inner].verdict, seen.sites[outer].verdict), ("probable", ""))
+
     def test_frames_outside_the_program_and_far_above_do_not_count(self):
         library = [("helper", 1, "lib.c"), ("helper", 1, "lib.c"), ("helper", 1, "lib.c")]
         self.assertEqual(matched(finding("connect", file="lib.c", above=[*library, ("fetch", 2, "main.c")])).sites["fetch"].verdict, "probable")
@@ -212,6 +219,13 @@ class Intervals(unittest.TestCase):
         low, high = interval.clustered(together)
         wide, narrow = high - low, interval.wilson(80, 100)[1] - interval.wilson(80, 100)[0]
         self.assertGreater(wide, 2.5 * narrow)
+
+    def test_few_programs_tell_less_than_many(self):
+        few, many = [(9, 10), (7, 10)], [(9, 10), (7, 10)] * 20
+        size = 20 / interval.effect(few) * (interval.student(19) / interval.student(1)) ** 2
+        self.assertEqual(interval.clustered(few), interval.wilson(16, 20, size))
+        self.assertLess(interval.wilson(16, 20, size)[0], interval.wilson(16, 20)[0])
+        self.assertGreater(interval.clustered(many)[0], 0.74)
 
     def test_where_all_agree_it_is_wilsons(self):
         self.assertEqual(interval.clustered([(10, 10)] * 4), interval.wilson(40, 40))
