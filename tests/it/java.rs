@@ -10,6 +10,7 @@ use resshim_format::op::{Kind, Op};
 use resshim_format::table::{FRAME_MANAGED, unpack_managed};
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
+use resshim_tests::program;
 use resshim_tests::scratch::Scratch;
 use resshim_tests::trace::{Image, Traces};
 
@@ -370,4 +371,16 @@ fn run_adds_the_agent_to_what_the_user_has_set_or_leaves_it_alone() {
     assert_eq!(asked(&[]), format!("-Dmine=1 -agentpath:{}", shim.display()));
     assert_eq!(asked(&["--no-runtime-hooks"]), "-Dmine=1");
     assert_eq!(asked(&["--profile", "off"]), "-Dmine=1");
+}
+
+#[test]
+fn a_vm_that_does_not_describe_itself_goes_on_without_frames_and_that_is_said() {
+    let source = artifacts::tests_dir().join("programs/java/other_vm.c");
+    let program = program::compiled(&source).expect("it compiles");
+    let out = Scratch::for_regions("java-other-vm");
+    let ran = Launch::of(&program).preloaded(out.path()).run();
+    assert_eq!((ran.stdout_text().as_str(), ran.ending), ("done\n", Ending::Exit(0)));
+    let said = unseen(out.path());
+    let why = "frames of Java: it is built in a way whose frames cannot be read";
+    assert!(said.iter().any(|text| text == why), "{said:?}");
 }
