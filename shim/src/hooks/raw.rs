@@ -4,6 +4,7 @@
 
 use super::{fd, privilege, process, socket};
 use crate::emit::{self, Inside};
+use crate::managed;
 use crate::real::Real;
 use crate::stack::{self, here};
 use crate::state::fds::{self, Acquired};
@@ -275,6 +276,7 @@ fn event_source(number: c_long, first: c_int, second: c_int) -> Option<Acquired<
 /// That of the real function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn dlclose(handle: *mut c_void) -> c_int {
+    managed::before_unload();
     // SAFETY: the real function with its own prototype.
     let result = unsafe {
         let real: unsafe extern "C-unwind" fn(*mut c_void) -> c_int =
@@ -282,5 +284,6 @@ pub unsafe extern "C-unwind" fn dlclose(handle: *mut c_void) -> c_int {
         real(handle)
     };
     stack::bump_epoch();
+    managed::after_unload();
     result
 }

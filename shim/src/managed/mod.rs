@@ -85,6 +85,14 @@ impl Frames {
         self.next += 1;
     }
 
+    /// What lies further out is not known: the frames in the ring are not the outermost and would differ with
+    /// each depth, so they are left out.
+    fn cut(&mut self) {
+        if self.folded {
+            (self.next, self.folded) = (self.head, false);
+        }
+    }
+
     /// Puts the ring in order; whether frames were left out.
     fn finish(&mut self) -> bool {
         if self.folded {
@@ -106,8 +114,8 @@ impl Frames {
 /// out.
 pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
     tell(region);
-    let cut = is(Runtime::Java) && java::frames(region, native, out)
-        || is(Runtime::CPython) && python::frames(region, out);
+    let cut = (is(Runtime::Java) && java::frames(region, native, out))
+        | (is(Runtime::CPython) && python::frames(region, native, out));
     out.finish() | cut
 }
 
@@ -132,6 +140,16 @@ fn end(runtime: Runtime) {
     ACTIVE.fetch_and(!(1 << runtime as u32), Ordering::Release);
     let bit = u32::from(resshim_format::header::RUNTIME_FRAMES) << (8 * (runtime as u32 - 1));
     SAID.fetch_and(!bit, Ordering::Relaxed);
+}
+
+/// A library is about to be closed: a runtime may be in it.
+pub fn before_unload() {
+    python::before_unload();
+}
+
+/// It was closed.
+pub fn after_unload() {
+    python::after_unload();
 }
 
 /// The unwinder met a module.

@@ -125,6 +125,21 @@ pub fn each_module_behind(mut each: impl FnMut(&Module) -> bool) -> bool {
 /// A module that is not looked into.
 struct Unusual;
 
+/// An address in ld.so.
+pub fn inside_loader() -> usize {
+    (&raw const _r_debug).addr()
+}
+
+/// The executable, where its symbols can be found this way. It has copies of some variables of the libraries that it
+/// was linked with, which these use themselves then.
+pub fn executable() -> Option<Module> {
+    // SAFETY: the first in ld.so's list is the executable, which stays.
+    unsafe {
+        let map = (&raw const _r_debug.first).read().as_ref()?;
+        Module::of(map.bias, map.dynamic).ok()?
+    }
+}
+
 impl Module {
     /// The module whose dynamic section lies at this address, if its symbols can be found this way.
     ///

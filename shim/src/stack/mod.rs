@@ -67,6 +67,8 @@ pub struct Stack {
     pub flags: u32,
     /// The epoch of `dlclose` in which the frames were read.
     pub epoch: u32,
+    /// A signal handler is among the frames: what it interrupted may be half done.
+    pub is_interrupted: bool,
 }
 impl Stack {
     /// No frames. Not a constant, which would be written as a whole.
@@ -75,7 +77,7 @@ impl Stack {
         // SAFETY: an array of `MaybeUninit` needs no value.
         let frames =
             unsafe { MaybeUninit::<[MaybeUninit<usize>; MAX_FRAMES]>::uninit().assume_init() };
-        Stack { frames, count: 0, flags: 0, epoch: 0 }
+        Stack { frames, count: 0, flags: 0, epoch: 0, is_interrupted: false }
     }
 
     /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted
@@ -145,6 +147,11 @@ pub fn skip_own_module() -> bool {
 /// The module that an address lies in, as the dynamic loader knows it.
 pub fn module_of(address: usize) -> Option<ModuleInfo<'static>> {
     modules::find(address).map(|object| object.info(epoch()))
+}
+
+/// Whether an address lies in the executable.
+pub fn is_executable(address: usize) -> bool {
+    executable::range_around(address).is_some()
 }
 
 /// `__libc_stack_end`: bounds the walk on the first thread's stack.

@@ -129,6 +129,7 @@ pub fn capture(
         limit: Limit::of(from.sp, stack_bounds),
         bounds: stack_bounds,
         steps: MOST_STEPS,
+        is_interrupted: false,
     };
     let own_start = SHARED.own_start.load(Ordering::Relaxed);
     let own_bytes = SHARED.own_bytes.load(Ordering::Relaxed);
@@ -175,6 +176,7 @@ pub fn capture(
     };
     out.count = kept.finish(&mut flags);
     out.flags = flags;
+    out.is_interrupted = at.is_interrupted;
 }
 
 /// The rule of a frame that the cache does not have: that of the address before `pc`.
@@ -211,6 +213,8 @@ struct Position {
     bounds: Option<(usize, usize)>,
     /// Frames that may still be looked at.
     steps: usize,
+    /// A signal handler was left.
+    is_interrupted: bool,
 }
 
 impl Position {
@@ -320,6 +324,7 @@ impl Position {
                     }
                 };
                 self.limit = Limit::of(self.registers.sp, self.bounds);
+                self.is_interrupted = true;
                 None
             }
             Rule::NoData | Rule::Unknown => {

@@ -6,6 +6,8 @@ use super::lines::Table;
 /// Offsets, in bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
+    /// In `_PyRuntime`: the state of the thread that ends the interpreter.
+    pub finalizing: usize,
     /// In `PyThreadState`: the innermost frame, or (3.11, 3.12) the `_PyCFrame` that points at it.
     pub current: usize,
     /// In `_PyCFrame`: the innermost frame.
@@ -37,6 +39,12 @@ pub struct Layout {
     pub ascii: usize,
     /// In a `str`: where they begin otherwise.
     pub wide: usize,
+    /// In the state of a `str`: bits before the width of its characters.
+    pub state_shift: u32,
+    /// `tp_basicsize` of code objects.
+    pub code_size: usize,
+    /// That of frame objects, where it is known.
+    pub frame_size: Option<usize>,
 }
 
 /// How a frame says where it is.
@@ -61,6 +69,8 @@ pub enum Entry {
 
 /// What every version has at the same place.
 pub const TYPE: usize = 8;
+/// In a type: `tp_basicsize`.
+pub const TYPE_SIZE: usize = 32;
 /// In a `str`.
 pub const LENGTH: usize = 16;
 /// In a `str`.
@@ -73,6 +83,7 @@ pub const BYTES: usize = 32;
 /// The layout of a version that has no description; `None`: not known.
 pub fn of_version(minor: u32) -> Option<Layout> {
     let old = Layout {
+        finalizing: 16,
         current: 24,
         through: None,
         thread_id: 176,
@@ -88,11 +99,20 @@ pub fn of_version(minor: u32) -> Option<Layout> {
         table: Table::Increments,
         ascii: 48,
         wide: 72,
+        state_shift: 2,
+        code_size: 176,
+        frame_size: Some(368),
     };
     match minor {
         9 => Some(old),
-        10 => Some(Layout { instruction: Instruction::Index(96, 2), table: Table::Ranges, ..old }),
+        10 => Some(Layout {
+            instruction: Instruction::Index(96, 2),
+            table: Table::Ranges,
+            frame_size: Some(360),
+            ..old
+        }),
         11 => Some(Layout {
+            finalizing: 24,
             current: 56,
             through: Some(8),
             thread_id: 152,
@@ -106,9 +126,12 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             first_line: 72,
             line_table: 136,
             table: Table::Locations,
+            code_size: 184,
+            frame_size: Some(120),
             ..old
         }),
         12 => Some(Layout {
+            finalizing: 24,
             current: 56,
             through: Some(0),
             thread_id: 136,
@@ -124,6 +147,9 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             table: Table::Locations,
             ascii: 40,
             wide: 56,
+            code_size: 192,
+            frame_size: Some(120),
+            ..old
         }),
         _ => None,
     }
@@ -158,7 +184,10 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         Some(value as usize)
     };
     (offset(object + 1)? == TYPE).then_some(())?;
+    // What the state of a string looks like is not told.
+    let state_shift = if minor == 13 { 2 } else { 16 };
     Some(Layout {
+        finalizing: offset(4)?,
         current: offset(thread + 4)?,
         through: None,
         thread_id: offset(thread + 5)?,
@@ -174,5 +203,8 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         table: Table::Locations,
         ascii: 40,
         wide: 56,
+        state_shift,
+        code_size: offset(code + 9)?,
+        frame_size: None,
     })
 }
