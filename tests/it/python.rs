@@ -112,3 +112,35 @@ fn what_the_interpreter_closes_as_it_ends_was_forgotten() {
         assert_eq!((&frame["function"], &frame["line"]), (&json!("load"), &json!(9)), "{frame}");
     }
 }
+
+/// Every block is recorded under thirty Python frames, while threads, generators, coroutines, exceptions, recursion to
+/// the limit, dying objects, forks, subinterpreters and the interpreter's own end go on.
+#[test]
+fn a_storm_of_everything_that_python_does_harms_nothing() {
+    for python in python::installed((3, 9)) {
+        let work = Scratch::new("python-storm");
+        let out = work.path().join("regions");
+        let launch = Launch::new(&python.path)
+            .args([program("storm.py").into_os_string(), "9".into()])
+            // Otherwise most objects come from the interpreter's own pools.
+            .env("PYTHONMALLOC", "malloc")
+            .env("RESSHIM_HEAP_SAMPLE", "1")
+            .limit(Duration::from_secs(120));
+        let ran = launch.preloaded(&out).run();
+        let name = python.path.display();
+        assert_eq!(ran.ending, Ending::Exit(0), "{name}: {}", ran.stderr_text());
+        assert_eq!(
+            (ran.stdout_text().as_str(), ran.stderr_text().as_str()),
+            ("done\n", ""),
+            "{name}"
+        );
+        let trace = Trace::open(&out).expect("a trace");
+        let deep = trace.regions.iter().flat_map(|region| {
+            let stacks = region.state.stack_ids().filter_map(|id| region.state.stack(id));
+            stacks.filter(|stack| {
+                stack.frames.iter().filter(|word| **word & FRAME_MANAGED != 0).count() >= 30
+            })
+        });
+        assert!(deep.count() > 50, "{name}: few stacks with thirty Python frames");
+    }
+}

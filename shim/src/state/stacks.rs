@@ -109,7 +109,14 @@ fn hash_of_parts(frames: &[usize], managed: &[u64], epoch: u32) -> u64 {
         |lane: u64, word: u64| (lane.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     let outside = frames.iter().filter(|pc| !managed::is_interpreter(**pc));
     let native = outside.fold(epoch as u64 | 1 << 63, |lane, pc| mix(lane, *pc as u64));
-    let managed = managed.iter().fold(1 << 62, |lane, word| mix(lane, *word));
+    // Two lanes: one multiplication need not wait for the other.
+    let (pairs, rest) = managed.as_chunks::<2>();
+    let mut lanes = [1 << 62, 1 << 61];
+    for [one, other] in pairs {
+        lanes = [mix(lanes[0], *one), mix(lanes[1], *other)];
+    }
+    let [one, other] = lanes;
+    let managed = rest.iter().fold(mix(one, other), |lane, word| mix(lane, *word));
     hash(mix(native, managed))
 }
 

@@ -31,6 +31,8 @@ pub struct Layout {
     pub name: usize,
     /// In a code object.
     pub first_line: usize,
+    /// In a code object: a number that no other one of its interpreter has (3.12 and later).
+    pub version: Option<usize>,
     /// In a code object.
     pub line_table: usize,
     /// How that is written.
@@ -67,6 +69,9 @@ pub enum Entry {
     OuterOwner(usize),
 }
 
+/// In a code object of 3.12 and 3.13: `co_version`.
+const CODE_VERSION: usize = 92;
+
 /// What every version has at the same place.
 pub const TYPE: usize = 8;
 /// In a type: `tp_basicsize`.
@@ -95,6 +100,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
         filename: 104,
         name: 112,
         first_line: 40,
+        version: None,
         line_table: 120,
         table: Table::Increments,
         ascii: 48,
@@ -149,6 +155,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             wide: 56,
             code_size: 192,
             frame_size: Some(120),
+            version: Some(CODE_VERSION),
             ..old
         }),
         _ => None,
@@ -199,6 +206,7 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         filename: offset(code + 1)?,
         name: offset(code + 3)?,
         first_line: offset(code + 5)?,
+        version: (minor == 13).then_some(CODE_VERSION),
         line_table: offset(code + 4)?,
         table: Table::Locations,
         ascii: 40,

@@ -55,7 +55,8 @@ pub(super) unsafe fn byte(at: usize) -> u8 {
 
 impl Interpreter {
     /// What tells a code object from others, those that stood at its address before included: objects that
-    /// are made alike one after the other get the same addresses, so what they hold is looked at too.
+    /// are made alike one after the other get the same addresses, so what they hold is looked at too, where
+    /// they have no number.
     ///
     /// # Safety
     /// A code object, or memory as long as one that begins like one.
@@ -64,26 +65,26 @@ impl Interpreter {
         let layout = &self.layout;
         // SAFETY: by the caller's promise; a frame keeps its code, and that its strings and its table.
         unsafe {
-            let (file, name, table) = (
-                word(code + layout.filename),
-                word(code + layout.name),
-                word(code + layout.line_table),
-            );
+            let (name, table) = (word(code + layout.name), word(code + layout.line_table));
             let numbers = word(code + SIZE) as u64 ^ (half(code + layout.first_line) as u64) << 32;
-            let mut mixed = code as u64 ^ numbers.rotate_left(29);
-            if is_place(file) && is_place(name) && is_place(table) {
-                mixed ^= self.end_of_text(file).rotate_left(11);
-                mixed ^= self.end_of_text(name).rotate_left(23);
+            let mixed = (code as u64).wrapping_add((name as u64).rotate_left(24)) ^ numbers;
+            let held = if let Some(version) = layout.version {
+                table as u64 ^ (half(code + version) as u64) << 32
+            } else if is_place(name) && is_place(table) {
                 let size = word(table + SIZE);
                 let begin = table + BYTES;
                 // Bytes end with a NUL, and objects on a multiple of sixteen.
-                let (first, middle, last) =
-                    (begin, begin + size / 2 - size / 2 % 8, begin + size.saturating_sub(8));
-                mixed ^= (word(first) as u64).wrapping_mul(0x9fb2_1c65_1e98_df25);
-                mixed ^= (word(middle) as u64).wrapping_mul(0xa24b_aed4_963e_e407);
-                mixed ^= (word(last) as u64 ^ size as u64).wrapping_mul(0x9e6c_63d0_676a_9a99);
-            }
-            mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9)
+                let (first, last) = (word(begin), word(begin + size.saturating_sub(8)));
+                let middle = word(begin + size / 2 - size / 2 % 8);
+                let file = word(code + layout.filename) as u64;
+                let ends = (first as u64).rotate_left(17) ^ (last as u64).rotate_left(41);
+                let sizes = (table as u64) ^ (size as u64) << 48;
+                self.end_of_text(name).wrapping_add(file.rotate_left(33))
+                    ^ (ends ^ sizes).wrapping_add(middle as u64).wrapping_mul(0x9e6c_63d0_676a_9a99)
+            } else {
+                0
+            };
+            mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ held.wrapping_mul(0x94d0_49bb_1331_11eb)
         }
     }
 
