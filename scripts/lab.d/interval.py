@@ -5,7 +5,7 @@
 t quantiles' ratio, after E. L. Korn and B. I. Graubard, Confidence intervals for proportions with small expected number
 of positive counts estimated from survey data, Survey Methodology 24 (1998) 193-201. deff is the linearised variance of
 the ratio over the binomial one, at least 1. At a share of 0 or 1 no variation between clusters can be seen and deff is 1:
-the interval is then that of `wilson`."""
+the interval is then that of `wilson`; so it is for one program alone."""
 import math
 
 Z = 1.959963984540054
