@@ -3,10 +3,15 @@
 //! Decides which innermost frames are dropped (libc, the shim, the allocator) and which frame is
 //! the first of the program's own code. It knows names and paths only, and reads nothing.
 
+mod names;
+mod runtime;
+
 use std::path::Path;
 
-use resshim_format::table::Runtime;
-
+pub use self::names::rust_head;
+use self::names::{is_allocator_function, is_standard_function};
+use self::runtime::of_managed;
+pub use self::runtime::{is_blind, is_managed_memory};
 use super::{bridge, generated, managed};
 use crate::report::Frame;
 
@@ -154,56 +159,6 @@ fn of_generated(frame: &Frame) -> Origin {
     of_path(&frame.file).or_else(|| of_path(&frame.function)).unwrap_or(Origin::Own)
 }
 
-/// Packages of Java that are somebody else's, by the start of a class's name.
-const JAVA_PACKAGES: &[(&str, Origin)] = &[
-    ("java.", Origin::Runtime),
-    ("javax.", Origin::Runtime),
-    ("jdk.", Origin::Runtime),
-    ("sun.", Origin::Runtime),
-    ("com.sun.", Origin::Runtime),
-    ("kotlin.", Origin::Runtime),
-    ("kotlinx.", Origin::Package),
-    ("scala.", Origin::Runtime),
-    ("groovy.", Origin::Runtime),
-    ("clojure.", Origin::Runtime),
-    ("org.apache.", Origin::Package),
-    ("org.springframework.", Origin::Package),
-    ("org.eclipse.", Origin::Package),
-    ("org.hibernate.", Origin::Package),
-    ("org.slf4j.", Origin::Package),
-    ("org.junit.", Origin::Package),
-    ("org.postgresql.", Origin::Package),
-    ("com.mysql.", Origin::Package),
-    ("com.google.common.", Origin::Package),
-    ("com.google.protobuf.", Origin::Package),
-    ("com.fasterxml.", Origin::Package),
-    ("com.zaxxer.", Origin::Package),
-    ("ch.qos.logback.", Origin::Package),
-    ("io.grpc.", Origin::Package),
-    ("io.netty.", Origin::Package),
-    ("io.undertow.", Origin::Package),
-    ("io.vertx.", Origin::Package),
-    ("okhttp3.", Origin::Package),
-    ("okio.", Origin::Package),
-    ("reactor.", Origin::Package),
-];
-
-/// Of a managed frame: CPython names files, Java names classes.
-fn of_managed(frame: &Frame, runtime: Runtime) -> Origin {
-    match runtime {
-        // `<frozen importlib._bootstrap>`, `/usr/lib/python311.zip/…`; `<string>` is the program's.
-        Runtime::CPython if frame.file.starts_with("<frozen ") => Origin::Runtime,
-        Runtime::CPython if frame.file.contains("/lib/python") => {
-            of_path(&frame.file).unwrap_or(Origin::Runtime)
-        }
-        Runtime::CPython => of_path(&frame.file).unwrap_or(Origin::Own),
-        Runtime::Java => JAVA_PACKAGES
-            .iter()
-            .find(|(start, _)| frame.function.starts_with(start))
-            .map_or(Origin::Own, |(_, origin)| *origin),
-    }
-}
-
 fn module_origin(module: &str, exe: &str) -> Origin {
     let name = file_name(module);
     if starts_with_any(name, STANDARD_LIBRARIES) {
@@ -273,101 +228,6 @@ fn of_path(path: &str) -> Option<Origin> {
     part.map(|(_, origin)| *origin)
 }
 
-/// Whether a function is of C++'s or Rust's standard library by its name.
-fn is_standard_function(function: &str) -> bool {
-    is_allocator_function(function)
-        || rust_head(function).is_some_and(|head| {
-            ["std", "core", "alloc", "__gnu_cxx", "__cxxabiv1", "__rustc"].contains(&head)
-        })
-        || [
-            "__libc_",
-            "_start",
-            "__rust_",
-            "rust_begin_unwind",
-            "__cxa_",
-            "_Unwind_",
-            "__gxx_personality",
-        ]
-        .iter()
-        .any(|start| function.starts_with(start))
-}
-
-/// First segment of the path of what a function belongs to: `std` for `std::fs::open`,
-/// `<std::fs::File as …>::read`, `<&T as core::fmt::Debug>::fmt` and C++'s `int std::f<int>()`.
-pub(super) fn rust_head(function: &str) -> Option<&str> {
-    let mut text = function;
-    if let Some(inner) = text.strip_prefix('<') {
-        text = inner.trim_start_matches(['&', '(', '*', '[']);
-        for prefix in ["mut ", "const ", "dyn ", "'_ "] {
-            text = text.strip_prefix(prefix).unwrap_or(text);
-        }
-        let head = path_head(text);
-        // A bare type parameter or primitive says nothing: the trait does.
-        if !text[head.len()..].starts_with("::") {
-            let (_, of_trait) = text.split_once(" as ")?;
-            return Some(path_head(of_trait));
-        }
-        return Some(head);
-    }
-    let head = path_head(text);
-    if text[head.len()..].starts_with("::") {
-        return Some(head);
-    }
-    // A C++ template's return type stands before its name.
-    let name = text.split('(').next()?.split('<').next()?;
-    let (_, name) = name.rsplit_once(' ')?;
-    let head = path_head(name);
-    name[head.len()..].starts_with("::").then_some(head)
-}
-
-fn path_head(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_');
-    &text[..end.unwrap_or(text.len())]
-}
-
-/// Whether a function only hands an allocation on: `operator new`, C++'s allocators, Rust's `alloc`.
-fn is_allocator_function(function: &str) -> bool {
-    const NAMES: &[&str] = &[
-        "malloc",
-        "calloc",
-        "realloc",
-        "reallocarray",
-        "free",
-        "cfree",
-        "memalign",
-        "aligned_alloc",
-        "posix_memalign",
-        "valloc",
-        "pvalloc",
-        "strdup",
-        "strndup",
-    ];
-    const STARTS: &[&str] = &[
-        "operator new",
-        "operator delete",
-        "std::allocator<",
-        "std::allocator_traits<",
-        "std::__new_allocator<",
-        "__gnu_cxx::new_allocator<",
-        "__libc_",
-        "__rust_alloc",
-        "__rust_realloc",
-        "__rust_dealloc",
-        "__rdl_",
-        "__rg_",
-        "__rustc::__r",
-        "alloc::",
-        "<alloc::",
-        "std::alloc::",
-        "<std::alloc::",
-        "core::alloc::",
-        "<core::alloc::",
-    ];
-    NAMES.contains(&function)
-        || starts_with_any(function, STARTS)
-        || (function.starts_with('<') && function.contains(" as alloc::"))
-}
-
 /// Whether an innermost frame is dropped: libc, the shim and its bridges, the allocator.
 fn is_dropped(frame: &Frame) -> bool {
     starts_with_any(file_name(&frame.module), DROPPED_LIBRARIES)
@@ -390,45 +250,6 @@ pub fn dropped(frames: &[Frame]) -> usize {
 pub fn first_own(origins: &[Origin]) -> usize {
     let best = origins.iter().max().copied().unwrap_or(Origin::Unknown);
     origins.iter().position(|o| *o == best).unwrap_or(0)
-}
-
-/// Whether the innermost code that is somebody's is an interpreter's, and no frame tells what it ran.
-pub fn is_blind(frames: &[Frame], origins: &[Origin]) -> bool {
-    // A frame without a module has its name from a perf map.
-    let tells = |frame: &Frame| {
-        managed::runtime_of(frame).is_some()
-            || frame.module.is_empty() && !frame.function.is_empty()
-    };
-    let innermost = origins.iter().find(|origin| **origin >= Origin::Runtime);
-    innermost == Some(&Origin::Runtime) && !frames.iter().any(tells)
-}
-
-/// Functions by which a runtime gets memory for the objects of its programs: which line of the program was
-/// running then says little.
-const MEMORY_MANAGERS: &[&str] = &[
-    "PyObject_Calloc",
-    "PyObject_Malloc",
-    "PyObject_Realloc",
-    "_PyObject_Arena",
-    "_PyObject_Calloc",
-    "_PyObject_Malloc",
-    "_PyObject_Realloc",
-    "_PyMem_Arena",
-    "mi_",
-    "_mi_",
-];
-
-/// Whether memory was acquired for a runtime's own objects: a mapping for many of them, or (a virtual machine
-/// keeps none of a program's objects in the C heap) also a block.
-pub fn is_managed_memory(frames: &[Frame], origins: &[Origin], is_mapping: bool) -> bool {
-    let runtime = frames.iter().zip(origins).take_while(|(frame, origin)| {
-        **origin <= Origin::Runtime && managed::runtime_of(frame).is_none()
-    });
-    runtime.map(|(frame, _)| frame).any(|frame| {
-        file_name(&frame.module).starts_with("libjvm.")
-            || frame.function.starts_with("v8::")
-            || is_mapping && starts_with_any(&frame.function, MEMORY_MANAGERS)
-    })
 }
 
 /// What the executable interprets, if it is one that runs programs of a managed language.
@@ -464,87 +285,6 @@ mod tests {
     }
 
     const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
-
-    #[test]
-    fn managed_frames_are_told_by_file_and_class() {
-        let of = |module: &str, function: &str, file: &str| {
-            let frame = Frame {
-                function: function.into(),
-                file: file.into(),
-                module: module.into(),
-                ..Frame::default()
-            };
-            origin(&frame, "/usr/bin/python3.11")
-        };
-        assert_eq!(of("CPython", "fetch", "/srv/app.py"), Origin::Own);
-        assert_eq!(of("CPython", "<module>", "<string>"), Origin::Own);
-        assert_eq!(of("CPython", "_find", "<frozen importlib._bootstrap>"), Origin::Runtime);
-        assert_eq!(of("CPython", "open", "/usr/lib/python3.11/tempfile.py"), Origin::Runtime);
-        assert_eq!(
-            of("CPython", "get", "/venv/lib/python3.12/site-packages/requests/api.py"),
-            Origin::Package
-        );
-        assert_eq!(of("Java", "com.example.Main.leak", "Main.java"), Origin::Own);
-        assert_eq!(
-            of("Java", "java.io.FileInputStream.open", "FileInputStream.java"),
-            Origin::Runtime
-        );
-        assert_eq!(
-            of("Java", "io.netty.channel.Bootstrap.bind", "Bootstrap.java"),
-            Origin::Package
-        );
-    }
-
-    #[test]
-    fn memory_of_a_runtimes_own_objects_is_told_from_what_a_program_maps() {
-        let frame = |module: &str, function: &str| Frame {
-            function: function.into(),
-            module: module.into(),
-            file: "/srv/app.py".into(),
-            ..Frame::default()
-        };
-        let managed = |frames: &[Frame]| {
-            let origins: Vec<Origin> =
-                frames.iter().map(|f| origin(f, "/usr/bin/python3")).collect();
-            is_managed_memory(frames, &origins, true)
-        };
-        let line = || frame("CPython", "serve");
-        assert!(managed(&[frame("/usr/bin/python3", "_PyObject_Malloc"), line()]));
-        let block = [frame("/usr/bin/python3", "_PyObject_Malloc"), line()];
-        assert!(!is_managed_memory(&block, &[Origin::Runtime, Origin::Own], false), "one object");
-        assert!(managed(&[frame("/usr/lib/jvm/x/libjvm.so", "os::reserve_memory"), line()]));
-        assert!(!managed(&[frame("/usr/bin/python3", "new_mmap_object"), line()]));
-        assert!(!managed(&[line(), frame("/usr/bin/python3", "PyObject_Malloc")]));
-        assert!(!managed(&[
-            frame("/srv/app", "main"),
-            frame("/usr/bin/python3", "PyObject_Malloc")
-        ]));
-    }
-
-    #[test]
-    fn a_site_through_an_interpreter_without_frames_is_blind() {
-        let frame = |module: &str, function: &str| Frame {
-            function: function.into(),
-            module: module.into(),
-            ..Frame::default()
-        };
-        let blind = |frames: &[Frame]| {
-            let origins: Vec<Origin> = frames.iter().map(|f| origin(f, "/usr/bin/perl")).collect();
-            is_blind(frames, &origins)
-        };
-        let (libc, perl) = (
-            frame("/lib/x86_64-linux-gnu/libc.so.6", "open64"),
-            frame("/usr/bin/perl", "PerlIO_openn"),
-        );
-        assert!(blind(&[libc.clone(), perl.clone()]));
-        assert!(
-            !blind(&[libc.clone(), frame("/srv/ext.so", "own"), perl.clone()]),
-            "its own code holds it"
-        );
-        assert!(!blind(&[libc.clone(), perl.clone(), frame("", "serve")]), "from a perf map");
-        assert!(!blind(&[libc.clone(), perl, frame("CPython", "serve")]));
-        assert!(!blind(&[libc]));
-    }
 
     #[test]
     fn a_c_programs_executable_is_its_own_code_wherever_it_lies() {
