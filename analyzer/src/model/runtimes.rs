@@ -40,7 +40,10 @@ pub fn not_visible(header: &RegionHeader, exe: &str) -> Vec<String> {
         sentences.extend(why.map(|(_, why)| format!("frames of {name}: {why}")));
     }
     if header.managed_lost > 0 {
-        sentences.push(format!("frames: {} stacks are not whole", header.managed_lost));
+        sentences.push(match header.managed_lost {
+            1 => "frames: one stack is not whole".to_owned(),
+            lost => format!("frames: {lost} stacks are not whole"),
+        });
     }
     if let Some(name) = interpreter_name(exe)
         && sentences.is_empty()

@@ -1,6 +1,7 @@
 import java.io.RandomAccessFile;
 import java.net.ServerSocket;
 import java.net.Socket;
+import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.Selector;
 import java.nio.file.Path;
@@ -40,6 +41,10 @@ public final class Kinds {
         kept.add(Selector.open()); // leaks epoll
     }
 
+    static void leaksBuffer() {
+        kept.add(ByteBuffer.allocateDirect(100_000)); // leaks heap
+    }
+
     static void leaksThread(CountDownLatch never) {
         Thread thread = new Thread(() -> {
             try {
@@ -68,6 +73,7 @@ public final class Kinds {
             leaksSocket(server.getLocalPort());
             closesSocket(server.getLocalPort());
             leaksSelector();
+            leaksBuffer();
             leaksThread(never);
             joinsThread();
         }
