@@ -5,6 +5,7 @@
 //! * A thread that has ended and was neither joined nor detached while the program made more there:
 //!   `probable`. Children that have ended and were not reaped: `possible` (a program that ignores
 //!   SIGCHLD never reaps, and is right).
+//! * Threads and children that do not end, while more and more are started: as growing sites.
 //! * What is left when the process is over: `still-open`, only where it was asked for.
 //!
 //! Never: descriptors 0 to 2, inherited ones, what is being released, what exec passed on, a runtime's map
@@ -41,6 +42,9 @@ const MANY_LEFT: u64 = 8;
 /// Chance of a false `probable` that a report as a whole may have.
 const CHANCE: f64 = 0.01;
 
+/// Evidence that threads or children are meant that have not ended.
+const RUNNING: &str = "still_running";
+
 /// See the module's documentation.
 pub struct Leak;
 
@@ -70,8 +74,8 @@ impl Analysis for Leak {
             });
             let group = Group { model, image, site, live, active_ns };
             let found = match group.live[0].handle {
-                Handle::Thread(_) => group.threads(),
-                Handle::Process(_) => group.children(),
+                Handle::Thread(_) => group.threads().or_else(|| group.running(looks)),
+                Handle::Process(_) => group.children().or_else(|| group.running(looks)),
                 _ => group.growing(looks),
             };
             drafts.extend(found.or_else(|| group.still_open(options)));
@@ -85,6 +89,9 @@ impl Analysis for Leak {
         match (draft.verdict, words.kind.as_str()) {
             (Verdict::StillOpen, "heap") => format!("{what} from {place} not freed at exit"),
             (Verdict::StillOpen, _) => format!("{what} from {place} still open at exit"),
+            (_, "thread" | "process") if draft.evidence.contains_key(RUNNING) => {
+                format!("{what} started by {place} still run, and more all the time")
+            }
             (_, "thread") => format!("{what} started by {place} ended, never joined or detached"),
             (_, "process") => format!("{what} of {place} ended, never waited for"),
             (Verdict::Possible, _) => format!("{what} from {place}, and more all the time"),
@@ -95,6 +102,12 @@ impl Analysis for Leak {
     fn advice(&self, draft: &Draft, words: &Words) -> String {
         let Words { place, kind, .. } = words;
         match kind.as_str() {
+            "thread" | "process" if draft.evidence.contains_key(RUNNING) => {
+                return format!(
+                    "Each of them waits for something that does not come: find what {place} starts them \
+                     for, and end them when it is given up (a timeout, a closed queue, a cancelled request)."
+                );
+            }
             "thread" => {
                 return format!(
                     "Join each thread that {place} starts, or detach it where it is started: until \
@@ -145,7 +158,8 @@ fn can_leak(live: &Live) -> bool {
     !live.is_foreign
         && !is_standard
         && !is_map
-        && !matches!(live.state, RowState::Closing | RowState::Detached)
+        && live.state != RowState::Closing
+        && (live.state != RowState::Detached || matches!(live.handle, Handle::Thread(_)))
 }
 
 /// What is live of one site.
@@ -207,7 +221,7 @@ impl Group<'_> {
         }
     }
 
-    /// Descriptors, blocks, mappings, annotated resources of a service.
+    /// Descriptors, blocks, mappings, annotated resources, threads and children that run, of a service.
     fn growing(&self, looks: f64) -> Option<Draft> {
         let site = self.site()?;
         let end = self.end_ns();
@@ -297,6 +311,19 @@ impl Group<'_> {
         let mut draft = self.draft(Verdict::Probable, &ended);
         draft.severity = Severity::Error;
         draft.confidence = 0.9 * trust(self.model, self.image);
+        Some(draft)
+    }
+
+    /// Threads and children that do not end, while more and more are started.
+    fn running(&self, looks: f64) -> Option<Draft> {
+        let live: Vec<&Live> =
+            self.live.iter().copied().filter(|live| live.ended_ns.is_none()).collect();
+        if live.is_empty() {
+            return None;
+        }
+        let running = Group { live, ..*self };
+        let mut draft = running.growing(looks)?;
+        draft.evidence.insert(RUNNING.to_owned(), json!(true));
         Some(draft)
     }
 

@@ -326,6 +326,27 @@ fn frees_are_judged_only_where_every_block_is_recorded() {
 }
 
 #[test]
+fn threads_that_never_end_are_a_possible_leak_and_a_pool_is_none() {
+    for state in [RowState::Live, RowState::Detached] {
+        let mut story = Story::new();
+        for thread in 0..8 {
+            story.thread(thread, 11, None, state);
+        }
+        for thread in 0..60 {
+            story.thread(1000 + thread * 1000, 10, None, state);
+        }
+        story.tell(61_000, 0, 1, Op::Phase, 0, &[]);
+        let findings = story.findings(false);
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let leak = &findings[0];
+        assert_eq!((leak.rule.as_str(), leak.kind.as_str()), ("leak", "thread"));
+        assert_eq!((leak.verdict, leak.count), (Verdict::Possible, 60));
+        assert!(leak.title.contains("f10 still run"), "{}", leak.title);
+        assert!(leak.advice.contains("waits for something"), "{}", leak.advice);
+    }
+}
+
+#[test]
 fn one_defect_in_many_workers_is_one_finding() {
     let mut story = Story::new();
     for _ in 0..3 {
