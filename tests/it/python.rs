@@ -1,7 +1,8 @@
 //! Frames of CPython, on every interpreter of this machine: equal to what Python itself says of its stacks.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use resshim_analyzer::source::rows::Code;
@@ -142,5 +143,74 @@ fn a_storm_of_everything_that_python_does_harms_nothing() {
             })
         });
         assert!(deep.count() > 50, "{name}: few stacks with thirty Python frames");
+    }
+}
+
+/// What an interpreter says of how it was built.
+fn variable(python: &Path, name: &str) -> String {
+    let code = format!("import sysconfig; print(sysconfig.get_config_var('{name}') or '')");
+    let said = Command::new(python).args(["-I", "-c", &code]).output().expect("it runs");
+    String::from_utf8_lossy(&said.stdout).trim().to_owned()
+}
+
+/// Its library, if it has one.
+fn library(python: &Path) -> Option<PathBuf> {
+    let at = Path::new(&variable(python, "LIBDIR")).join(variable(python, "INSTSONAME"));
+    let is_library = at.to_string_lossy().contains(".so");
+    (is_library && at.is_file()).then_some(at)
+}
+
+fn compile(source: &str, into: &Path, options: &[&str]) {
+    let built = Command::new("cc")
+        .arg("-o")
+        .arg(into)
+        .arg(program(source))
+        .args(options)
+        .output()
+        .expect("a compiler");
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+}
+
+/// All that such a program opened, whatever the thread.
+fn opened_inside(launch: &Launch, trace: &Path) -> Vec<Frames> {
+    let ran = launch.under_run(trace).run();
+    assert_eq!(ran.ending, Ending::Exit(0), "{}", ran.stderr_text());
+    told(trace, "/etc/hostname").into_values().flatten().collect()
+}
+
+#[test]
+fn an_interpreter_that_a_program_opens_and_closes_has_frames_each_time() {
+    let mut tried = 0;
+    for python in python::installed((3, 9)) {
+        let Some(library) = library(&python.path) else { continue };
+        tried += 1;
+        let work = Scratch::new("python-embed");
+        let embed = work.path().join("embed");
+        compile("embed.c", &embed, &["-ldl"]);
+        let launch = Launch::new(&embed).args([&library]);
+        let frames = opened_inside(&launch, &work.path().join("trace"));
+        assert_eq!(frames, vec![["inside:3", "<module>:4"]; 15], "{}", library.display());
+    }
+    if tried == 0 {
+        eprintln!("skipped: no interpreter here has a library");
+    }
+}
+
+/// A program that is not position-independent has copies of the types that it names, and the library uses those.
+#[test]
+fn a_program_with_copies_of_the_types_has_frames() {
+    for python in python::installed((3, 9)) {
+        let Some(library) = library(&python.path) else { continue };
+        let headers = variable(&python.path, "INCLUDEPY");
+        if !Path::new(&headers).join("Python.h").is_file() {
+            continue;
+        }
+        let work = Scratch::new("python-linked");
+        let linked = work.path().join("linked");
+        let path = format!("-Wl,-rpath,{}", library.parent().expect("a directory").display());
+        let library = library.to_string_lossy().into_owned();
+        compile("linked.c", &linked, &["-no-pie", "-fno-pie", "-I", &headers, &library, &path]);
+        let frames = opened_inside(&Launch::new(&linked), &work.path().join("trace"));
+        assert_eq!(frames, vec![["inside:3", "<module>:4"]; 5], "{library}");
     }
 }
