@@ -20,6 +20,7 @@ mod own_kinds;
 mod places;
 mod programs;
 mod python;
+mod python_lines;
 mod quota;
 mod readme;
 mod record;
