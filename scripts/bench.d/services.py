@@ -31,6 +31,22 @@ const page = 'x'.repeat(64);
 require('http').createServer((request, response) => response.end(page)).listen(Number(process.argv[2]), '127.0.0.1');
 process.on('SIGTERM', () => process.exit(0));
 """
+JAVA = """
+import com.sun.net.httpserver.HttpServer;
+import java.net.InetSocketAddress;
+public final class Server {
+    public static void main(String[] args) throws Exception {
+        byte[] page = "x".repeat(64).getBytes();
+        HttpServer server = HttpServer.create(new InetSocketAddress("127.0.0.1", Integer.parseInt(args[0])), 64);
+        server.createContext("/", exchange -> {
+            exchange.sendResponseHeaders(200, page.length);
+            exchange.getResponseBody().write(page);
+            exchange.close();
+        });
+        server.start();
+    }
+}
+"""
 NGINX = """
 daemon off; master_process off; worker_processes 1; pid {place}/nginx.pid; error_log {place}/error.log;
 events {{ worker_connections 512; }}
@@ -45,6 +61,8 @@ class Service:
     run under a tool that counts, `timed` those of a run on the clock."""
 
     counts, timed, needs, user = (500, 2_500), 20_000, ("ab",), None
+    # Whether valgrind can count it: not what compiles itself while it runs.
+    is_countable = True
 
     def __init__(self, place):
         self.place, self.port = pathlib.Path(place), free_port()
@@ -56,6 +74,10 @@ class Service:
 
     def load(self, requests):
         return ["ab", "-q", "-n", str(requests), "-c", "4", f"http://127.0.0.1:{self.port}/page"]
+
+    def agent(self, library):
+        """What `resshim run` would set beside the preload."""
+        return {}
 
     def get_ready(self):
         """After its port accepts connections."""
@@ -155,6 +177,7 @@ class Asyncio(Service):
 
 class Node(Service):
     name, needs, timed = "Node http, a connection each", ("node", "ab"), 15_000
+    is_countable = False
 
     def prepare(self):
         (self.place / "server.js").write_text(NODE)
@@ -162,8 +185,27 @@ class Node(Service):
     def command(self):
         return ["node", self.place / "server.js", self.port]
 
+    def agent(self, library):
+        return {"NODE_OPTIONS": "--perf-basic-prof-only-functions --interpreted-frames-native-stack"}
 
-ALL = (Redis, NginxKept, Nginx, Postgres, Asyncio, Node)
+
+class Java(Service):
+    name, needs, timed = "Java httpserver, a connection each", ("javac", "java", "ab"), 30_000
+    is_countable = False
+
+    def prepare(self):
+        source = self.place / "Server.java"
+        source.write_text(JAVA)
+        subprocess.run(["javac", "-d", self.place, source], check=True)
+
+    def command(self):
+        return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", self.place, "Server", self.port]
+
+    def agent(self, library):
+        return {"JAVA_TOOL_OPTIONS": f"-agentpath:{library}"}
+
+
+ALL = (Redis, NginxKept, Nginx, Postgres, Asyncio, Node, Java)
 
 
 def free_port():
@@ -192,6 +234,7 @@ class Runs:
         if not traced:
             return {}, None
         environment, regions = self.bench.traced()
+        environment = environment | self.service.agent(environment["LD_PRELOAD"])
         if self.service.user:
             shutil.chown(regions, self.service.user, self.service.user)
         return environment, regions
@@ -291,7 +334,7 @@ def main(bench, only):
         place.mkdir(mode=0o755)
         runs = Runs(bench, kind(place))
         print(f"{kind.name}", flush=True)
-        if kind is not Node and shutil.which("valgrind"):
+        if kind.is_countable and shutil.which("valgrind"):
             counted(runs, runs.instructions, lambda base, more, noise: print(
                 f"  instructions a request {base:12.0f}  {more:+9.1f} ({more / base:+.2%})   A/A {noise / base:+.2%}", flush=True))
         if shutil.which("strace"):
