@@ -58,8 +58,10 @@ struct Interpreter {
 struct Place(UnsafeCell<MaybeUninit<Interpreter>>);
 // SAFETY: each is written once, by the thread that wins `FOUND`, before anybody is told to read it.
 unsafe impl Sync for Place {}
-/// One after the other, as libraries with an interpreter are opened and closed.
-static PLACES: [Place; 8] = [const { Place(UnsafeCell::new(MaybeUninit::uninit())) }; 8];
+crate::stack::apart! {
+    /// One after the other, as libraries with an interpreter are opened and closed.
+    static PLACES: [Place; 8] = "resshim_pythons";
+}
 /// Which of them is the newest: one more than its index.
 static NEWEST: AtomicUsize = AtomicUsize::new(0);
 
