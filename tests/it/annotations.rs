@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
 
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
@@ -44,13 +45,16 @@ fn loses_stock(launch: &Launch, out: &Path) -> Value {
     assert_eq!((untraced.stdout_text(), untraced.stderr_text()), (String::new(), String::new()));
     let trace = out.join("trace");
     let judged = ["--at-exit", "--fail-on", "leak@data-source", "--fail-code", "9"];
+    let launch = launch.clone().limit(Duration::from_secs(120));
     let traced = launch.under_run_with(&judged, &trace).run();
     assert_eq!(traced.ending, Ending::Exit(9), "{}", traced.stderr_text());
     let args = ["report", "--at-exit", "--format"];
-    let table = Launch::cli().args(args).args(["table"]).args([&trace]).run();
+    // Every block of an interpreter is recorded, and all its stacks get their names.
+    let limit = Duration::from_secs(120);
+    let table = Launch::cli().limit(limit).args(args).args(["table"]).args([&trace]).run();
     let told = "still open at exit: 1 data-source";
     assert!(table.stdout_text().contains(told), "{}", table.stdout_text());
-    let report = Launch::cli().args(args).args(["json"]).args([&trace]).run();
+    let report = Launch::cli().limit(limit).args(args).args(["json"]).args([&trace]).run();
     let report: Value = serde_json::from_slice(&report.stdout).expect("JSON");
     let kinds = report["kinds"].as_array().expect("kinds");
     let of = kinds.iter().find(|kind| kind["kind"] == "data-source").expect("the kind");
