@@ -51,7 +51,7 @@ fn loses_stock(launch: &Launch, out: &Path) -> Value {
     let args = ["report", "--at-exit", "--format"];
     // Every block of an interpreter is recorded, and all its stacks get their names.
     let limit = Duration::from_secs(120);
-    let table = Launch::cli().limit(limit).args(args).args(["table"]).args([&trace]).run();
+    let table = Launch::cli().limit(limit).args(args).args(["table", "--all"]).args([&trace]).run();
     let told = "still open at exit: 1 data-source";
     assert!(table.stdout_text().contains(told), "{}", table.stdout_text());
     let report = Launch::cli().limit(limit).args(args).args(["json"]).args([&trace]).run();
