@@ -9,7 +9,7 @@
 
 use crate::index::{FreeList, Index};
 use crate::layout::{PAGE, RESERVE, rows};
-use crate::stack::apart;
+use crate::stack::{Walks, apart};
 use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 /// Words of the map of promised pages.
@@ -123,6 +123,8 @@ pub struct Private {
     pub java_words: [[AtomicU64; 2]; 4096],
     /// The same of CPython.
     pub python_words: [[AtomicU64; 2]; 4096],
+    /// Native stacks met before.
+    pub walks: Walks,
 }
 
 apart! {

@@ -85,6 +85,13 @@ pub fn block() -> *mut Tls {
     block
 }
 
+/// Times that this thread has left the shim (modulo 2^32).
+#[inline(always)]
+pub fn visits() -> u32 {
+    // SAFETY: this thread's own block.
+    unsafe { (*block()).left }
+}
+
 /// Lowest address and end of what is known of this thread's stack: glibc puts the thread's descriptor at
 /// the upper end.
 #[inline(always)]

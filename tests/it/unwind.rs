@@ -63,6 +63,11 @@ fn every_single_instruction_unwinds_as_libgcc_does() {
 }
 
 #[test]
+fn a_stack_that_is_known_is_the_one_that_a_walk_would_give() {
+    agrees("again");
+}
+
+#[test]
 fn a_library_at_the_address_of_another_one_is_unwound_by_its_own_rules() {
     agrees("dl");
 }

@@ -18,6 +18,7 @@
 
 #![allow(unsafe_code, reason = "reads the stack and unwind tables in place")]
 
+mod again;
 mod apart;
 #[cfg(target_arch = "x86_64")]
 #[path = "arch_x86_64.rs"]
@@ -30,6 +31,7 @@ mod modules;
 mod rule;
 mod walk;
 
+pub use again::Walks;
 pub(crate) use apart::apart;
 pub use arch::here;
 pub use executable::set_program_headers;
@@ -78,6 +80,15 @@ impl Stack {
         let frames =
             unsafe { MaybeUninit::<[MaybeUninit<usize>; MAX_FRAMES]>::uninit().assume_init() };
         Stack { frames, count: 0, flags: 0, epoch: 0, is_interrupted: false }
+    }
+
+    /// Takes frames from elsewhere.
+    fn fill(&mut self, frames: impl Iterator<Item = usize>) {
+        self.count = 0;
+        for (slot, frame) in self.frames.iter_mut().zip(frames) {
+            slot.write(frame);
+            self.count += 1;
+        }
     }
 
     /// Return addresses, innermost first; the call is before them. A frame that a signal interrupted

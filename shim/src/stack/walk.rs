@@ -31,14 +31,15 @@ const FIRST_STACK_BYTES: usize = 64 << 20;
 
 /// How far up the walk may read.
 #[derive(Clone, Copy)]
-struct Limit {
+pub(super) struct Limit {
     /// No CFA is above this.
-    end: usize,
+    pub(super) end: usize,
     /// All from the stack pointer to `end` is mapped, for certain.
-    certain: bool,
+    pub(super) certain: bool,
 }
 impl Limit {
-    fn of(sp: usize, bounds: Option<(usize, usize)>) -> Limit {
+    #[inline(always)]
+    pub(super) fn of(sp: usize, bounds: Option<(usize, usize)>) -> Limit {
         if let Some((low, high)) = bounds
             && low <= sp
             && sp < high
@@ -60,7 +61,7 @@ impl Limit {
 /// # Safety
 /// The address must be mapped: see the head of this file.
 #[inline(always)]
-unsafe fn word(address: usize) -> usize {
+pub(super) unsafe fn word(address: usize) -> usize {
     // SAFETY: the caller's promise; stack slots of x86-64 need no alignment to be read.
     unsafe { with_exposed_provenance::<usize>(address).read_unaligned() }
 }
@@ -110,6 +111,30 @@ impl Kept<'_> {
     }
 }
 
+/// What a walk depends on beside the rules: told in the order in which the walk reads it.
+pub(super) trait Watch {
+    /// A word decided where the walk goes on. `is_frame`: as a return address.
+    fn read(&mut self, address: usize, value: usize, is_frame: bool);
+    /// This is the caller's frame pointer now; it decides nothing unless [`Watch::bp_counts`] follows.
+    fn bp_saved(&mut self, address: usize, value: usize);
+    /// The frame pointer, wherever it came from, decides.
+    fn bp_counts(&mut self);
+    /// The walk goes over to another stack, or leaves a signal handler.
+    fn stack_changes(&mut self);
+}
+/// Nobody watches.
+struct Unwatched;
+impl Watch for Unwatched {
+    #[inline(always)]
+    fn read(&mut self, _: usize, _: usize, _: bool) {}
+    #[inline(always)]
+    fn bp_saved(&mut self, _: usize, _: usize) {}
+    #[inline(always)]
+    fn bp_counts(&mut self) {}
+    #[inline(always)]
+    fn stack_changes(&mut self) {}
+}
+
 /// Walks outward from `from` and writes what it finds into `out`. `depth` frames are kept (at most
 /// [`MAX_FRAMES`]): where there are more, the innermost three quarters and the outermost quarter. Frames
 /// of this module at the inner end are left out. `stack_bounds` are the lowest address and the end of the
@@ -119,6 +144,18 @@ pub fn capture(
     depth: usize,
     stack_bounds: Option<(usize, usize)>,
     out: &mut Stack,
+) {
+    capture_watched(from, depth, stack_bounds, out, &mut Unwatched);
+}
+
+/// [`capture`], telling `watch` what is read.
+#[inline(always)]
+pub(super) fn capture_watched(
+    from: &Registers,
+    depth: usize,
+    stack_bounds: Option<(usize, usize)>,
+    out: &mut Stack,
+    watch: &mut impl Watch,
 ) {
     let depth = depth.clamp(1, MAX_FRAMES);
     out.epoch = super::epoch();
@@ -139,9 +176,9 @@ pub fn capture(
     let mut view = View::now();
     let mut flags = loop {
         let step = if inside {
-            at.follow(view, is_own)
+            at.follow(view, watch, is_own)
         } else {
-            at.follow(view, |pc| {
+            at.follow(view, watch, |pc| {
                 kept.push(pc);
                 true
             })
@@ -170,7 +207,7 @@ pub fn capture(
         if !inside {
             kept.push(at.registers.pc);
         }
-        if let Some(flags) = at.leave(rule) {
+        if let Some(flags) = at.leave(rule, watch) {
             break flags;
         }
     };
@@ -220,7 +257,12 @@ struct Position {
 impl Position {
     /// Leaves frames whose rules are cached and plain, as long as `wanted` takes their addresses.
     #[inline(always)]
-    fn follow(&mut self, view: View, mut wanted: impl FnMut(usize) -> bool) -> Step {
+    fn follow(
+        &mut self,
+        view: View,
+        watch: &mut impl Watch,
+        mut wanted: impl FnMut(usize) -> bool,
+    ) -> Step {
         let Registers { mut pc, mut sp, mut bp } = self.registers;
         let (end, mut steps) = (self.limit.end, self.steps);
         let step = loop {
@@ -237,6 +279,7 @@ impl Position {
                     if kind != rule::BP {
                         break Step::Unusual(code);
                     }
+                    watch.bp_counts();
                     bp
                 }
             };
@@ -255,9 +298,12 @@ impl Position {
             // frame pointer was saved below that.
             unsafe {
                 pc = word(cfa.wrapping_sub(8));
+                watch.read(cfa.wrapping_sub(8), pc, true);
                 let saved = rule::operand_b(code) as usize;
                 if saved != 0 {
-                    bp = word(cfa.wrapping_sub(8 + 8 * saved));
+                    let place = cfa.wrapping_sub(8 + 8 * saved);
+                    bp = word(place);
+                    watch.bp_saved(place, bp);
                 }
             }
             sp = cfa;
@@ -268,13 +314,15 @@ impl Position {
     }
 
     /// Leaves a frame by any rule; the flags of the stack if there is no more.
-    fn leave(&mut self, rule: Rule) -> Option<u32> {
+    fn leave(&mut self, rule: Rule, watch: &mut impl Watch) -> Option<u32> {
         let Registers { pc, sp, bp } = self.registers;
         if self.steps == 0 {
             return Some(STACK_CUT);
         }
         self.steps -= 1;
         let base_of = |base| if base == Base::Sp { sp } else { bp };
+        // Rules that are not plain are few: that the frame pointer counts in each of them is no loss.
+        watch.bp_counts();
         match rule {
             Rule::Plain { base, offset, bp: saved } => {
                 let cfa = base_of(base).wrapping_add_signed(offset as isize);
@@ -283,15 +331,16 @@ impl Position {
                     let own = cfa.wrapping_sub(16);
                     let limit = Limit::of(own, self.bounds);
                     if limit.certain && cfa % 8 == 0 {
+                        watch.stack_changes();
                         self.registers.sp = own;
                         self.limit = limit;
                     }
                 }
-                self.step_to(cfa, saved)
+                self.step_to(cfa, saved, watch)
             }
             Rule::Plt { threshold } => {
                 let pushed = pc.wrapping_sub(1) & 15 >= usize::from(threshold);
-                self.step_to(sp.wrapping_add(if pushed { 16 } else { 8 }), Saved::Same)
+                self.step_to(sp.wrapping_add(if pushed { 16 } else { 8 }), Saved::Same, watch)
             }
             Rule::Deref { base, offset, addend, bp: saved } => {
                 let place = base_of(base).wrapping_add_signed(offset as isize);
@@ -299,22 +348,26 @@ impl Position {
                     return Some(STACK_CUT);
                 }
                 // SAFETY: a slot of the current frame.
-                let cfa = unsafe { word(place) }.wrapping_add_signed(addend as isize);
+                let read = unsafe { word(place) };
+                watch.read(place, read, false);
+                let cfa = read.wrapping_add_signed(addend as isize);
                 if addend != 0 {
                     // The parent of a coroutine's stack: anywhere else.
                     if cfa % 8 != 0 || !(LOWEST_PC..HIGHEST_PC).contains(&cfa) {
                         return Some(STACK_CUT);
                     }
+                    watch.stack_changes();
                     self.registers.sp = cfa.wrapping_sub(16);
                     self.limit = Limit::of(self.registers.sp, self.bounds);
                 }
-                self.step_to(cfa, saved)
+                self.step_to(cfa, saved, watch)
             }
             Rule::Signal => {
                 let end = sp.wrapping_add(arch::SIGNAL_PC + 8);
                 if end > self.limit.end && self.limit.certain {
                     return Some(STACK_CUT);
                 }
+                watch.stack_changes();
                 // SAFETY: the kernel wrote its frame here before it called the handler.
                 self.registers = unsafe {
                     Registers {
@@ -337,6 +390,8 @@ impl Position {
                 }
                 // SAFETY: between the stack pointer and the end of a stack that is mapped for certain.
                 let (pc, caller_bp) = unsafe { (word(bp + 8), word(bp)) };
+                watch.read(bp + 8, pc, true);
+                watch.bp_saved(bp, caller_bp);
                 self.registers = Registers { pc, sp: bp + 16, bp: caller_bp };
                 None
             }
@@ -345,7 +400,7 @@ impl Position {
         }
     }
 
-    fn step_to(&mut self, cfa: usize, saved: Saved) -> Option<u32> {
+    fn step_to(&mut self, cfa: usize, saved: Saved, watch: &mut impl Watch) -> Option<u32> {
         let Registers { sp, bp, .. } = self.registers;
         if cfa <= sp || cfa > self.limit.end {
             return Some(STACK_CUT);
@@ -355,16 +410,19 @@ impl Position {
             Saved::Cfa(offset) => Some(cfa.wrapping_add_signed(offset as isize)),
             Saved::Bp(offset) => Some(bp.wrapping_add_signed(offset as isize)),
         };
+        // SAFETY: the CFA is inside the stack, the word below it is the return address.
+        let pc = unsafe { word(cfa.wrapping_sub(8)) };
+        watch.read(cfa.wrapping_sub(8), pc, true);
         let caller_bp = match place {
             None => bp,
             Some(place) if place >= sp.wrapping_sub(128) && place < self.limit.end => {
                 // SAFETY: a slot of the current frame (or of the red zone below it).
-                unsafe { word(place) }
+                let value = unsafe { word(place) };
+                watch.bp_saved(place, value);
+                value
             }
             Some(_) => return Some(STACK_CUT),
         };
-        // SAFETY: the CFA is inside the stack, the word below it is the return address.
-        let pc = unsafe { word(cfa.wrapping_sub(8)) };
         self.registers = Registers { pc, sp: cfa, bp: caller_bp };
         None
     }

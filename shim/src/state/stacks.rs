@@ -14,14 +14,33 @@ use resshim_format::table::{STACK_FOLDED, STACK_UNIT, StackHead};
 /// Words of a [`StackHead`].
 const HEAD_WORDS: usize = STACK_UNIT / 8;
 
+/// So many events of a thread's are walked without a look at what is kept: a short life is not to touch its pages.
+const FEW_VISITS: u32 = 32;
+
 /// Id of the stack at `at`, at most `depth` frames of it; 0 = none could be had.
 #[inline(never)]
 pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
-    let mut taken = Stack::empty();
-    stack::capture(at, depth, tls::stack_bounds(), &mut taken);
+    let bounds = tls::stack_bounds();
+    let comes_often = tls::visits() >= FEW_VISITS;
     if managed::is_active() {
+        let mut taken = Stack::empty();
+        if !comes_often || PRIVATE.walks.find(at, depth, bounds, Some(&mut taken)).is_none() {
+            stack::capture(at, depth, bounds, &mut taken);
+            if comes_often {
+                let hash = hash_of(taken.frames(), taken.epoch);
+                PRIVATE.walks.keep(at, depth, bounds, &mut taken, (hash, 0));
+            }
+        }
         return id_with_managed(region, &mut taken, depth);
     }
+    if comes_often
+        && let Some(known) = PRIVATE.walks.find(at, depth, bounds, None)
+        && known != 0
+    {
+        return known;
+    }
+    let mut taken = Stack::empty();
+    stack::capture(at, depth, bounds, &mut taken);
     let frames = taken.frames();
     if frames.is_empty() {
         region.header().stacks_truncated.fetch_add(1, Ordering::Relaxed);
@@ -36,13 +55,17 @@ pub fn id(region: Region, at: &Registers, depth: usize) -> u32 {
                 && head.epoch.load(Ordering::Relaxed) == epoch
         })
     };
-    find_or_store(region, hash, same, || Parts {
+    let id = find_or_store(region, hash, same, || Parts {
         native: frames,
         managed: &[],
         flags: taken.flags,
         hash,
         epoch,
-    })
+    });
+    if comes_often && id != 0 {
+        PRIVATE.walks.keep(at, depth, bounds, &mut taken, (hash, id));
+    }
+    id
 }
 
 /// As [`id`], with the frames of the managed languages that run in this process.

@@ -30,6 +30,7 @@ struct module {
 /* Entry points of the probe, whose path is in PROBE. */
 static int (*probe_start_at)(void);
 static size_t (*probe_capture)(uintptr_t *frames, size_t depth, uint32_t *flags);
+static size_t (*probe_known)(void);
 static size_t (*probe_repeat)(size_t times, size_t depth);
 static uint32_t (*probe_bump_epoch)(void);
 static void (*probe_begin_again)(void);
@@ -44,11 +45,12 @@ static int probe_start(void) {
     }
     *(void **)&probe_start_at = dlsym(probe, "probe_start");
     *(void **)&probe_capture = dlsym(probe, "probe_capture");
+    *(void **)&probe_known = dlsym(probe, "probe_known");
     *(void **)&probe_repeat = dlsym(probe, "probe_repeat");
     *(void **)&probe_bump_epoch = dlsym(probe, "probe_bump_epoch");
     *(void **)&probe_begin_again = dlsym(probe, "probe_begin_again");
     *(void **)&probe_modules = dlsym(probe, "probe_modules");
-    return probe_start_at && probe_capture && probe_repeat && probe_bump_epoch && probe_begin_again &&
+    return probe_start_at && probe_capture && probe_known && probe_repeat && probe_bump_epoch && probe_begin_again &&
            probe_modules && probe_start_at();
 }
 
