@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fcntl.h>
+#include <fstream>
 #include <iostream>
 #include <queue>
 #include <random>
@@ -65,7 +66,7 @@ private:
 
 int Gateway::greeting()
 {
-    int fd = ::open("/proc/self/comm", O_RDONLY | O_CLOEXEC); // LAB:config
+    int fd = ::open("gateway.conf", O_RDONLY | O_CLOEXEC); // LAB:config
     if (fd >= 0) Configs::up();
     return fd;
 }
@@ -144,6 +145,7 @@ void Gateway::run(Clock::time_point end)
 
 int main(int argc, char *argv[])
 {
+    std::ofstream("gateway.conf") << "greeting = on\n";
     sockaddr_in at{};
     at.sin_family = AF_INET;
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
