@@ -9,7 +9,7 @@
 //!
 //! ```text
 //! set    = hash of (pc, sp): 4 ways, their keys together in a Head (a cache line)
-//! way    = sequence | id | counts | registers | end, epoch | words: (value: 64, offset from sp − 128 : 31, is a frame : 1)
+//! way    = sequence | id | registers | end, epoch | counts | which words are frames | words: (offset from sp − 128, value)
 //! ```
 //!
 //! A way is read under its sequence number (odd = being written), without a store: threads share no line that is
@@ -27,7 +27,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 const SETS: usize = 64;
 const WAYS: usize = 4;
 /// Words of a walk that can be kept: return addresses, and frame pointers where they count.
-const WORDS: usize = 78;
+const WORDS: usize = 60;
 /// So far below the stack pointer a frame pointer can have been saved (the red zone).
 const RED_ZONE: usize = 128;
 /// A stack that finds no free way takes another's place one time in so many.
@@ -57,11 +57,20 @@ struct Way {
     words: AtomicU32,
     /// Addresses before the first frame (the shim's own): 16, frames: 16.
     frames: AtomicU32,
-    values: [AtomicU64; WORDS],
-    places: [AtomicU32; WORDS],
+    /// Bit a word: it was read as a return address.
+    are_frames: AtomicU64,
+    words_read: [Word; WORDS],
 }
 const BP_COUNTS: u32 = 1 << 31;
-const IS_FRAME: u32 = 1;
+const _: () = assert!(size_of::<Way>() == 1024 && WORDS <= 64);
+
+/// A word that was read.
+#[repr(C)]
+struct Word {
+    /// Bytes above the lower end of the red zone.
+    offset: AtomicU64,
+    value: AtomicU64,
+}
 
 /// The memory. All zero when empty; 4 KiB of heads, 256 KiB of ways, touched as they are used.
 #[repr(C, align(4096))]
@@ -173,6 +182,7 @@ impl Walks {
             way,
             low: from.sp.wrapping_sub(RED_ZONE),
             count: 0,
+            are_frames: 0,
             pending: None,
             start_bp: true,
             bp_counts: false,
@@ -180,6 +190,7 @@ impl Walks {
         };
         capture_watched(from, depth, stack_bounds, walked, &mut taking);
         let (count, bp_counts, fits) = (taking.count, taking.bp_counts, taking.fits);
+        way.are_frames.store(taking.are_frames, Ordering::Relaxed);
         // The same thread, the same frames of its own: only what is above them could be scribbled over meanwhile.
         if fits
             && walked.frames().len() == before
@@ -226,15 +237,14 @@ impl Way {
         }
         let low = from.sp.wrapping_sub(RED_ZONE);
         let span = limit.end.wrapping_sub(low).wrapping_sub(7);
-        let values = self.values.get(..(words & !BP_COUNTS) as usize)?;
-        for (value, place) in values.iter().zip(&self.places) {
-            let offset = (place.load(Ordering::Relaxed) >> 1) as usize;
+        for kept in self.words_read.get(..(words & !BP_COUNTS) as usize)? {
+            let offset = kept.offset.load(Ordering::Relaxed) as usize;
             if offset >= span {
                 return None;
             }
             // SAFETY: between the stack pointer's red zone and the end of a stack that is mapped for certain.
             let now = unsafe { word(low.wrapping_add(offset)) };
-            if now as u64 != value.load(Ordering::Relaxed) {
+            if now as u64 != kept.value.load(Ordering::Relaxed) {
                 return None;
             }
         }
@@ -243,10 +253,14 @@ impl Way {
 
     /// The addresses met, the one at the begin first.
     fn addresses(&self, from: &Registers, words: usize) -> impl Iterator<Item = usize> {
-        let read = self.values.iter().zip(&self.places).take(words).filter_map(|(value, place)| {
-            let is_frame = place.load(Ordering::Relaxed) & IS_FRAME != 0;
-            is_frame.then(|| value.load(Ordering::Relaxed) as usize)
-        });
+        let are_frames = self.are_frames.load(Ordering::Relaxed);
+        let read = self
+            .words_read
+            .iter()
+            .take(words)
+            .enumerate()
+            .filter(move |(at, _)| are_frames >> at & 1 != 0)
+            .map(|(_, kept)| kept.value.load(Ordering::Relaxed) as usize);
         core::iter::once(from.pc).chain(read)
     }
 
@@ -276,6 +290,7 @@ struct Taking<'a> {
     /// Offsets count from here.
     low: usize,
     count: usize,
+    are_frames: u64,
     /// Where the frame pointer was read last, and what.
     pending: Option<(usize, usize)>,
     /// It is still the one of the begin.
@@ -288,15 +303,13 @@ struct Taking<'a> {
 impl Watch for Taking<'_> {
     fn read(&mut self, address: usize, value: usize, is_frame: bool) {
         let offset = address.wrapping_sub(self.low);
-        let (Some(kept), Some(place)) =
-            (self.way.values.get(self.count), self.way.places.get(self.count))
-        else {
+        let Some(kept) = self.way.words_read.get(self.count) else {
             self.fits = false;
             return;
         };
-        self.fits &= offset < 1 << 31;
-        kept.store(value as u64, Ordering::Relaxed);
-        place.store((offset as u32) << 1 | u32::from(is_frame), Ordering::Relaxed);
+        kept.offset.store(offset as u64, Ordering::Relaxed);
+        kept.value.store(value as u64, Ordering::Relaxed);
+        self.are_frames |= u64::from(is_frame) << self.count;
         self.count += 1;
     }
 

@@ -189,9 +189,12 @@ pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
     sites::acquired(region, site, inside.now, 1, 0);
     let words = [handle.pack(), args, origin.map_or(0, FdHandle::pack)];
     let count = if origin.is_some() { 3 } else { 2 };
-    let texts = [what.label];
-    let texts = if what.label.is_empty() { &[][..] } else { &texts[..] };
-    inside.write(what.op, stack, words.get(..count).unwrap_or(&words), texts);
+    let words = words.get(..count).unwrap_or(&words);
+    if what.label.is_empty() {
+        inside.write(what.op, stack, words, &[]);
+    } else {
+        inside.write_named(what.op, stack, words, what.label);
+    }
 }
 
 /// A live row whose resource went without a release that was seen.
