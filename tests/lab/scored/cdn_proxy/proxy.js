@@ -143,7 +143,7 @@ class Proxy {
 }
 
 function origin() {
-  const body = Buffer.alloc(3000, 'x');
+  const body = Buffer.alloc(200000, 'x');
   http.createServer((request, response) => {
     response.setHeader('connection', 'close');
     response.end(body);
