@@ -68,5 +68,6 @@ fn draft(model: &Model, close: &CloseSuspect) -> Draft {
             ("stream_closed_later".to_owned(), json!(close.is_confirmed)),
         ]),
         others: others.into_iter().collect(),
+        lost_path: None,
     }
 }

@@ -89,6 +89,7 @@ fn draft(model: &Model, close: &CloseSuspect) -> Draft {
         }],
         evidence,
         others,
+        lost_path: None,
     }
 }
 

@@ -67,5 +67,6 @@ fn draft(model: &Model, free: &FreeSuspect) -> Draft {
         }],
         evidence: BTreeMap::from([("since_s".to_owned(), json!(seconds(free.by.at_ns)))]),
         others,
+        lost_path: None,
     }
 }

@@ -392,7 +392,7 @@ impl Story {
     }
 }
 
-/// Stack 7 is the function `f7`.
+/// Stack 7 is the function `f7`, and so are stacks 1007, 2007 …: other ways to the same line.
 #[derive(Default)]
 struct Functions {
     are_blind: bool,
@@ -402,14 +402,14 @@ impl Names for Functions {
     fn prepare(&mut self, _: &[StackRef]) {}
 
     fn site(&mut self, at: StackRef) -> ResolvedSite {
-        let function = format!("f{}", at.stack);
+        let function = format!("f{}", at.stack % 1000);
         let frame = Frame { function: function.clone(), ..Frame::default() };
         ResolvedSite {
             site: Site { user: 0, frames: vec![frame] },
             id_stable: true,
-            site_id: function.clone(),
+            site_id: format!("f{}", at.stack),
             acquiring: function.clone(),
-            own: vec![function],
+            own: vec![function, format!("way {}", at.stack / 1000)],
             is_blind: self.are_blind,
             codes: Vec::new(),
             is_managed_mapping: false,

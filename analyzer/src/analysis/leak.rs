@@ -2,6 +2,8 @@
 //!
 //! * A site of a service whose live count keeps growing: `possible` by growth alone, `probable` where
 //!   also nothing older than the site's own released lifetimes was ever released.
+//!   `probable` as well where another path of the same line releases what it acquires, and this one does
+//!   not ([`super::siblings`]), and where a program that ended by itself had more and more to its end.
 //! * A thread that has ended and was neither joined nor detached while the program made more there:
 //!   `probable`. Children that have ended and were not reaped: `possible` (a program that ignores
 //!   SIGCHLD never reaps, and is right).
@@ -17,7 +19,8 @@ use resshim_format::op::{Class, Kind};
 use resshim_format::table::RowState;
 use serde_json::json;
 
-use super::growth::{Outlivers, active_until, growth, is_judged_by};
+use super::growth::{Growth, Outlivers, active_until, growth, is_judged_by};
+use super::siblings::LostPath;
 use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
 use crate::collect::code_maps::is_map;
 use crate::model::Model;
@@ -32,15 +35,15 @@ const LONG_LIVED_NS: u64 = 5_000_000_000;
 /// Shortest life in which descriptors that stay say more than that a program is starting.
 const STARTED_NS: u64 = 1_000_000_000;
 /// Live ones that must have outlived everything that was released.
-const OUTLIVERS: usize = 5;
+pub(super) const OUTLIVERS: usize = 5;
 /// Released ones that say how long lifetimes are here.
-const RELEASED: u64 = 8;
+pub(super) const RELEASED: u64 = 8;
 /// Bytes of memory that a site must leave at exit to be an error: a few small blocks are a warning.
 const MUCH_MEMORY: u64 = 64 << 10;
 /// Resources of other kinds that a site must leave at exit to be an error.
 const MANY_LEFT: u64 = 8;
 /// Chance of a false `probable` that a report as a whole may have.
-const CHANCE: f64 = 0.01;
+pub(super) const CHANCE: f64 = 0.01;
 
 /// Evidence that threads or children are meant that have not ended.
 const RUNNING: &str = "still_running";
@@ -63,8 +66,12 @@ impl Analysis for Leak {
         // Many sites, many looks: each is held against its share of the chance.
         let looks = groups.len().max(1) as f64;
         let mut active: HashMap<u32, u64> = HashMap::new();
+        let mut releasing: HashMap<(u32, u16), Vec<&SiteStats>> = HashMap::new();
+        for site in model.sites.iter().filter(|site| site.released >= RELEASED) {
+            releasing.entry((site.image, site.kind.0)).or_default().push(site);
+        }
         let mut drafts = Vec::new();
-        for ((image, site, _), mut live) in groups {
+        for ((image, site, kind), mut live) in groups {
             live.sort_by_key(|live| live.acquired_ns);
             let active_ns = *active.entry(image).or_insert_with(|| {
                 let sites = model.sites.iter().filter(|site| site.image == image);
@@ -72,7 +79,8 @@ impl Analysis for Leak {
                 let sites = sites.filter(|site| site.kind != Kind::Heap.into());
                 active_until(sites, model.end_of(image))
             });
-            let group = Group { model, image, site, live, active_ns };
+            let releasing = releasing.get(&(image, kind)).map_or(&[][..], Vec::as_slice);
+            let group = Group { model, image, site, live, active_ns, releasing };
             let found = match group.live[0].handle {
                 Handle::Thread(_) => group.threads().or_else(|| group.running(looks)),
                 Handle::Process(_) => group.children().or_else(|| group.running(looks)),
@@ -171,6 +179,8 @@ struct Group<'m> {
     live: Vec<&'m Live>,
     /// When the image stopped working.
     active_ns: u64,
+    /// Sites of the image and kind that release.
+    releasing: &'m [&'m SiteStats],
 }
 
 impl Group<'_> {
@@ -218,6 +228,7 @@ impl Group<'_> {
             resources: resources(self.model, live.iter().copied()),
             evidence,
             others,
+            lost_path: None,
         }
     }
 
@@ -261,7 +272,25 @@ impl Group<'_> {
             && self.live.len() as u64 >= GROWN
             && life >= LONG_LIVED_NS
             && (site.released < RELEASED || old * 4 > self.live.len());
-        let (verdict, live) = match (is_probable, is_possible) {
+        let path = LostPath {
+            acquired_ns: self.live.iter().map(|live| live.acquired_ns).collect(),
+            first_ns: site.first_ns,
+            active_ns: active,
+            end_ns: end,
+            looks,
+            is_listed: is_possible,
+        };
+        let may_be_lost = has_started
+            && site.released < RELEASED
+            && unused * 2 > self.live.len()
+            && self.releasing.iter().any(|other| {
+                other.stack != site.stack
+                    && path.outlived(other.released, other.longest_ns).is_some()
+            });
+        if !is_probable && let Some(draft) = self.left_by_batch(growth, buckets, old, unused) {
+            return Some(draft);
+        }
+        let (verdict, live) = match (is_probable, is_possible || may_be_lost) {
             (true, _) => {
                 let last = *out.acquired_ns.last()?;
                 let old = self.live.iter().filter(|live| live.acquired_ns <= last);
@@ -271,6 +300,7 @@ impl Group<'_> {
             (false, false) => return None,
         };
         let mut draft = self.draft(verdict, &live);
+        draft.lost_path = (may_be_lost && !is_probable).then_some(path);
         let worked = active.saturating_sub(site.first_ns).max(1) as f64 / 1e9;
         let per_second = growth.map_or(live.len() as f64 / worked, |growth| growth.per_second);
         draft.evidence.insert("growth_per_hour".to_owned(), json!(per_second * 3600.0));
@@ -285,6 +315,41 @@ impl Group<'_> {
         } else {
             draft.confidence = 0.4 * trust(self.model, self.image);
         }
+        Some(draft)
+    }
+
+    /// What a program that ended by itself had more and more of, evenly to its end. Memory is left out: many
+    /// programs leave that to the kernel on purpose, and it is theirs to keep while they work.
+    fn left_by_batch(
+        &self,
+        growth: Option<Growth>,
+        buckets: usize,
+        old: usize,
+        unused: usize,
+    ) -> Option<Draft> {
+        let (site, end) = (self.site()?, self.end_ns());
+        let is_memory = site.kind == Kind::Heap.into() || site.kind == Kind::Mapping.into();
+        let started = self.model.lives.get(self.image as usize)?.started_ns;
+        let acquired: Vec<u64> = self.live.iter().map(|live| live.acquired_ns).collect();
+        let all = Outlivers { acquired_ns: acquired, expected: 0.0 };
+        let is_left = matches!(self.ending(), Ending::Exit(_))
+            && !is_memory
+            && self.live.len() as u64 >= GROWN
+            && (site.released < RELEASED || old * 2 > self.live.len())
+            && unused * 2 > self.live.len()
+            && (growth.is_some() || !is_judged_by(buckets))
+            && (site.first_ns - started.min(site.first_ns)) * 2 < end - started.min(end)
+            && all.are_even(site.first_ns, end);
+        if !is_left {
+            return None;
+        }
+        let mut draft = self.draft(Verdict::Probable, &self.live);
+        draft.evidence.insert("grew_until_exit".to_owned(), json!(true));
+        if let Some(growth) = growth {
+            draft.evidence.insert("trend_sigma".to_owned(), json!(growth.trend));
+        }
+        draft.severity = Severity::Error;
+        draft.confidence = 0.9 * trust(self.model, self.image);
         Some(draft)
     }
 

@@ -29,7 +29,7 @@ use crate::model::resource::Live;
 use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
 use crate::symbols::ResolvedSite;
 
-use self::siblings::Siblings;
+use self::siblings::{LostPath, Siblings};
 
 /// Resources that a finding names.
 const RESOURCES: usize = 32;
@@ -98,6 +98,8 @@ pub struct Draft {
     pub evidence: BTreeMap<String, Value>,
     /// Sites that belong to it, by the name of their evidence: `released_at`, `acquired_at`, ….
     pub others: Vec<(&'static str, StackRef)>,
+    /// What the same line acquires on other paths may show that this path is the lost one.
+    pub lost_path: Option<LostPath>,
 }
 
 /// Names for the texts of a finding.
@@ -163,6 +165,14 @@ fn name(
     let mut groups: HashMap<(String, Verdict), (ResolvedSite, Draft)> = HashMap::new();
     for mut draft in drafts {
         let site = names.site(draft.at);
+        if let Some(path) = draft.lost_path.take() {
+            let is_lost = siblings.is_some_and(|siblings| {
+                siblings.convict(&path, &mut draft, &site.site, model, names)
+            });
+            if !is_lost && !path.is_listed {
+                continue;
+            }
+        }
         if analysis.rule() == "leak" {
             temper(&mut draft, &site);
         }

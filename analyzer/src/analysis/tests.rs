@@ -433,3 +433,92 @@ fn a_site_that_has_levelled_off_while_others_work_is_no_leak() {
     let findings = story.findings(false);
     assert!(above_possible(&findings).is_empty(), "{findings:?}");
 }
+
+/// Requests of one line on two paths, one every 30 ms: the sound path releases after 20 ms, of the other each is
+/// open for `kept` or for ever.
+fn two_paths(other: u64, kept: Option<u64>, line: u32) -> Story {
+    let mut steps: Vec<(u64, bool, usize)> = Vec::new();
+    for i in 0..2000_u64 {
+        let end = if i % other == other - 1 { kept } else { Some(20) };
+        steps.push((i * 30, true, i as usize));
+        steps.extend(end.map(|kept| (i * 30 + kept, false, i as usize)).filter(|s| s.0 < 60_000));
+    }
+    steps.sort_unstable();
+    let mut story = Story::new();
+    let mut numbers = vec![0; 2000];
+    for (at, is_start, index) in steps {
+        let is_other = index as u64 % other == other - 1;
+        match is_start {
+            true => {
+                let stack = if is_other { line } else { 10 };
+                numbers[index] = story.open(at, 0, stack, Kind::Tcp);
+            }
+            false => story.close(at, 0, 1, 11, numbers[index]),
+        }
+    }
+    story.tell(60_000, 0, 1, Op::Phase, 0, &[]);
+    story
+}
+
+#[test]
+fn a_path_that_never_releases_what_its_sibling_does_is_a_probable_leak() {
+    // Too few for growth to say anything: ten in a minute.
+    let findings = two_paths(200, None, 1010).findings(false);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let leak = &findings[0];
+    assert_eq!((leak.verdict, leak.severity, leak.count), (Verdict::Probable, Severity::Error, 10));
+    assert_eq!(leak.site_id, "f1010");
+    assert_eq!(leak.evidence["siblings_released"], 1990);
+    assert_eq!(leak.evidence["released_at"][0]["frames"][0]["function"], "f11");
+    // Another line of the program is no sibling: it may keep what it opens.
+    assert!(two_paths(200, None, 1012).findings(false).is_empty());
+    let many = two_paths(20, None, 1012).findings(false);
+    assert_eq!((many.len(), many[0].verdict), (1, Verdict::Possible));
+    let many = two_paths(20, None, 1010).findings(false);
+    assert_eq!((many.len(), many[0].verdict, many[0].count), (1, Verdict::Probable, 100));
+}
+
+#[test]
+fn a_path_whose_like_takes_as_long_is_no_leak() {
+    // Long sessions beside short requests of the same line: they end, too.
+    let findings = two_paths(20, Some(6_000), 1010).findings(false);
+    assert!(above_possible(&findings).is_empty(), "{findings:?}");
+    // Ten that a program opens as it starts, through the same line as its requests.
+    let mut story = two_paths(20, Some(20), 1010);
+    for i in 0..10 {
+        story.open(i, 0, 2010, Kind::Tcp);
+    }
+    let findings = story.findings(false);
+    assert!(above_possible(&findings).is_empty(), "{findings:?}");
+}
+
+#[test]
+fn what_a_batch_has_more_and_more_of_until_it_ends_is_a_probable_leak() {
+    let batch = |count: u64, until: u64, end: End, released: bool| {
+        let sessions = (0..count).map(|i| (20 + i * (until - 30) / count, None)).collect();
+        let mut story = play(sessions, until);
+        if released {
+            (0..count as u32).for_each(|i| story.close(until, 0, 1, 11, 3 + i));
+        }
+        story.end(until + 10, 0, end);
+        story.findings(false)
+    };
+    let findings = batch(60, 900, End::Exited, false);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!((findings[0].verdict, findings[0].severity), (Verdict::Probable, Severity::Error));
+    assert_eq!(findings[0].evidence["grew_until_exit"], true);
+    assert!(batch(60, 900, End::Exited, true).is_empty(), "it closes all of them in the end");
+    assert!(batch(10, 900, End::Exited, false).is_empty(), "a handful is a habit");
+    assert!(batch(60, 900, End::Running, false).is_empty(), "it may close them yet");
+    // What it opens at its start and needs to its end.
+    let start = |count: u64| {
+        let mut story = play((0..count).map(|i| (i, None)).collect(), 2_000);
+        for i in 0..500 {
+            let number = story.open(2000 + i * 10, 0, 20, Kind::File);
+            story.close(2005 + i * 10, 0, 1, 21, number);
+        }
+        story.end(8_000, 0, End::Exited);
+        story.findings(false)
+    };
+    assert!(above_possible(&start(100)).is_empty());
+}
