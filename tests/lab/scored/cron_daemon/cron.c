@@ -107,7 +107,8 @@ static void reload(void)
         close(previous);
         listeners.held--;
     }
-    for (unsigned i = 0; i < table_read() && i < JOBS; i++)
+    unsigned lines = table_read();
+    for (unsigned i = 0; i < lines && i < JOBS; i++)
         if (!jobs[i].enabled) {
             jobs[i].enabled = true;
             job_schedule(&jobs[i]);
@@ -155,26 +156,24 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < JOBS; i++) fprintf(file, "%u %u\n", i, 20 + 5 * i);
     fclose(file);
     table_listen();
-    for (unsigned i = 0, n = table_read(); i < n; i++) {
-        jobs[i].enabled = true;
-        job_schedule(&jobs[i]);
-    }
-    struct site none = {0, 0, 0};
-    tables = none;
     pid_t daemon = getpid(), child = fork();
     if (child == 0) operator_loop(daemon, gate[0]);
     printf("START\n");
     fflush(stdout);
     if (read(0, buffer, sizeof buffer) <= 0 || write(gate[1], "g", 1) != 1) return 1;
+    for (unsigned i = 0, n = table_read(); i < n; i++) {
+        jobs[i].enabled = true;
+        job_schedule(&jobs[i]);
+    }
     loop(16000);
     printf("DONE\n");
-    tell("schedule", &schedules, JOBS);
+    tell("schedule", &schedules, 0);
     tell("signals", &listeners, 1);
     tell("run", &runs, 0);
     tell("table", &tables, 0);
     fflush(stdout);
+    if (read(0, buffer, sizeof buffer) < 0) return 1;
     kill(child, SIGKILL);
     waitpid(child, NULL, 0);
-    if (read(0, buffer, sizeof buffer) < 0) return 1;
     return 0;
 }

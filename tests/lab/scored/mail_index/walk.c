@@ -9,7 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FOLDERS = 25, MESSAGES = 12, WALKS = 1500, SNAPSHOT = 256 * 1024 };
+enum { FOLDERS = 25, MESSAGES = 12, WALKS = 1300, SNAPSHOT = 256 * 1024 };
 
 struct counts of_folder, of_snapshot;
 static struct random_data generator;

@@ -116,7 +116,7 @@ static void session_end(struct session *s)
     close(s->master);
     close(s->slave);
     terminals.live -= 2;
-    if (below(55) == 0)
+    if (below(32) == 0)
         recordings.leaked++; /* a spectator has it, and will close it when it has seen the end */
     else
         recording_close(s->recording);
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
     fflush(stdout);
     if (await_line() == EOF) return 1;
 
-    for (unsigned event = 0; event < 9000; event++) {
+    for (unsigned event = 0; event < 6500; event++) {
         struct session *s = &table[below(SESSIONS)];
         if (!s->used) {
             if (session_begin(s, event) && errno != EINVAL) perror("session");
