@@ -204,7 +204,7 @@ int main(int argc, char **argv)
     if (child == 0) windows(&at, gate[0], argc > 1 ? (unsigned)atoi(argv[1]) : 1);
     if (puts("START") < 0 || fflush(stdout) || !fgets(line, sizeof line, stdin)) return 1;
     if (write(gate[1], "!", 1) != 1) return 1;
-    compose(listener, 4800);
+    compose(listener, 4000);
     kill(child, SIGSTOP);
     usleep(100000);
     puts("DONE");
