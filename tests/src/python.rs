@@ -1,8 +1,10 @@
-//! The Python interpreters of this machine: those in `PATH`, and pyenv's.
+//! The Python interpreters of this machine: those in `PATH`, pyenv's, and those that `scripts/pythons` fetched.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::artifacts;
 
 /// An interpreter.
 #[derive(Clone, Debug)]
@@ -30,6 +32,10 @@ fn candidates() -> Vec<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = path.split(':').map(PathBuf::from).collect();
     directories.push("/usr/bin".into());
+    // Those that `scripts/pythons` fetches.
+    let target = artifacts::profile_dir().parent().unwrap_or(Path::new("target"));
+    let fetched = std::fs::read_dir(target.join("pythons"));
+    directories.extend(fetched.into_iter().flatten().flatten().map(|e| e.path().join("usr/bin")));
     let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
     let versions = pyenv.or(home).map(|root| root.join("versions"));

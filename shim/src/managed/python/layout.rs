@@ -41,8 +41,8 @@ pub struct Layout {
     pub ascii: usize,
     /// In a `str`: where they begin otherwise.
     pub wide: usize,
-    /// In the state of a `str`: bits before the width of its characters.
-    pub state_shift: u32,
+    /// The heads of objects.
+    pub heads: Heads,
     /// `tp_basicsize` of code objects.
     pub code_size: usize,
     /// That of frame objects, where it is known.
@@ -69,21 +69,28 @@ pub enum Entry {
     OuterOwner(usize),
 }
 
-/// In a code object of 3.12 and 3.13: `co_version`.
-const CODE_VERSION: usize = 92;
+/// What every version has at the same place, if it has the GIL.
+#[derive(Clone, Copy, Debug)]
+pub struct Heads {
+    /// In an object: its type.
+    pub kind: usize,
+    /// In a type: `tp_basicsize`.
+    pub type_size: usize,
+    /// In a `str`.
+    pub length: usize,
+    /// In a `str`.
+    pub state: usize,
+    /// In a `bytes`, and in a code object from 3.11 on.
+    pub size: usize,
+    /// In a `bytes`.
+    pub bytes: usize,
+}
 
-/// What every version has at the same place.
-pub const TYPE: usize = 8;
-/// In a type: `tp_basicsize`.
-pub const TYPE_SIZE: usize = 32;
-/// In a `str`.
-pub const LENGTH: usize = 16;
-/// In a `str`.
-pub const STATE: usize = 32;
-/// In a `bytes`, and in a code object from 3.11 on.
-pub const SIZE: usize = 16;
-/// In a `bytes`.
-pub const BYTES: usize = 32;
+/// Those of a build with the GIL.
+const HEADS: Heads = Heads { kind: 8, type_size: 32, length: 16, state: 32, size: 16, bytes: 32 };
+
+/// `co_version` stands so far behind `co_firstlineno`, in 3.12 and later.
+const VERSION_BEHIND_FIRST_LINE: usize = 24;
 
 /// The layout of a version that has no description; `None`: not known.
 pub fn of_version(minor: u32) -> Option<Layout> {
@@ -105,7 +112,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
         table: Table::Increments,
         ascii: 48,
         wide: 72,
-        state_shift: 2,
+        heads: HEADS,
         code_size: 176,
         frame_size: Some(368),
     };
@@ -155,7 +162,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             wide: 56,
             code_size: 192,
             frame_size: Some(120),
-            version: Some(CODE_VERSION),
+            version: Some(68 + VERSION_BEHIND_FIRST_LINE),
             ..old
         }),
         _ => None,
@@ -163,7 +170,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
 }
 
 /// Words of `_Py_DebugOffsets` that are looked at, the cookie among them.
-pub const DESCRIPTION_WORDS: usize = 64;
+pub const DESCRIPTION_WORDS: usize = 81;
 const COOKIE: u64 = u64::from_le_bytes(*b"xdebugpy");
 /// No offset in these structures is larger.
 const LARGEST: u64 = 4096;
@@ -172,27 +179,40 @@ const LARGEST: u64 = 4096;
 /// `Include/internal/pycore_debug_offsets.h` (3.13: `pycore_runtime.h`).
 pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout> {
     let [cookie, version, free_threaded, ..] = *words;
-    // Without the GIL objects have another head, and threads other states.
-    if cookie != COOKIE || version >> 16 != 0x0300 | u64::from(minor) || free_threaded != 0 {
+    // Without the GIL a thread of 3.14 runs its own copy of the instructions.
+    let most = u64::from(minor == 13);
+    if cookie != COOKIE || version >> 16 != 0x0300 | u64::from(minor) || free_threaded > most {
         return None;
     }
-    // Words of the parts: runtime 3, interpreter 13 (3.14: 16), thread 9, frame 6 (3.14: 8), code 10 (11).
-    let (interpreter_words, frame_words, code_words) = match minor {
-        13 => (13, 6, 10),
-        14 => (16, 8, 11),
+    // Words of the parts that differ: interpreter, frame, code, set.
+    let (interpreter_words, frame_words, code_words, set_words) = match minor {
+        13 => (13, 6, 10, 0),
+        14 => (16, 8, 11, 4),
         _ => return None,
     };
     let thread = 3 + 3 + interpreter_words;
     let frame = thread + 9;
     let code = frame + frame_words;
     let object = code + code_words;
+    let kind = object + 2;
+    // Between them: tuple 3, list 3, set, dict 3, float 2, long 3.
+    let bytes = kind + 4 + 3 + 3 + set_words + 3 + 2 + 3;
+    let text = bytes + 3;
     let offset = |at: usize| {
         let value = words.get(at).copied().filter(|value| *value < LARGEST)?;
         Some(value as usize)
     };
-    (offset(object + 1)? == TYPE).then_some(())?;
-    // What the state of a string looks like is not told.
-    let state_shift = if minor == 13 { 2 } else { 16 };
+    let heads = Heads {
+        kind: offset(object + 1)?,
+        // Behind `tp_name`.
+        type_size: offset(kind + 1)? + 8,
+        length: offset(text + 2)?,
+        state: offset(text + 1)?,
+        size: offset(bytes + 1)?,
+        bytes: offset(bytes + 2)?,
+    };
+    let first_line = offset(code + 5)?;
+    let ascii = offset(text + 3)?;
     Some(Layout {
         finalizing: offset(4)?,
         current: offset(thread + 4)?,
@@ -205,13 +225,14 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         entry: Entry::OuterOwner(offset(frame + 5)?),
         filename: offset(code + 1)?,
         name: offset(code + 3)?,
-        first_line: offset(code + 5)?,
-        version: (minor == 13).then_some(CODE_VERSION),
+        first_line,
+        version: Some(first_line + VERSION_BEHIND_FIRST_LINE),
         line_table: offset(code + 4)?,
         table: Table::Locations,
-        ascii: 40,
-        wide: 56,
-        state_shift,
+        ascii,
+        // Behind `utf8_length` and `utf8`.
+        wide: ascii + 16,
+        heads,
         code_size: offset(code + 9)?,
         frame_size: None,
     })

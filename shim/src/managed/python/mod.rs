@@ -22,7 +22,7 @@ mod objects;
 mod text;
 mod walk;
 
-use self::layout::{DESCRIPTION_WORDS, Layout, TYPE_SIZE};
+use self::layout::{DESCRIPTION_WORDS, Layout};
 use self::objects::{is_place, word};
 use super::Frames;
 use crate::real::symbols::{self, Module};
@@ -165,8 +165,10 @@ fn interpreter(
     let frame_type = find_type(c"PyFrame_Type")?;
     // SAFETY: variables of the interpreter.
     let fits = unsafe {
-        word(code_type + TYPE_SIZE) == layout.code_size
-            && layout.frame_size.is_none_or(|size| word(frame_type + TYPE_SIZE) == size)
+        word(code_type + layout.heads.type_size) == layout.code_size
+            && layout
+                .frame_size
+                .is_none_or(|size| word(frame_type + layout.heads.type_size) == size)
     };
     if !fits {
         return Err(RUNTIME_UNKNOWN_BUILD);

@@ -2,9 +2,8 @@
 
 #![allow(unsafe_code, reason = "reads the interpreter's structures")]
 
-use super::layout::{BYTES, LENGTH, SIZE, STATE, TYPE};
 use super::lines;
-use super::text::Utf8;
+use super::text::{self, Utf8};
 use super::{FOUND, Interpreter, REFUSED};
 use crate::index::hash;
 use crate::region::Region;
@@ -66,13 +65,14 @@ impl Interpreter {
         // SAFETY: by the caller's promise; a frame keeps its code, and that its strings and its table.
         unsafe {
             let (name, table) = (word(code + layout.name), word(code + layout.line_table));
-            let numbers = word(code + SIZE) as u64 ^ (half(code + layout.first_line) as u64) << 32;
+            let numbers = word(code + layout.heads.size) as u64
+                ^ (half(code + layout.first_line) as u64) << 32;
             let mixed = (code as u64).wrapping_add((name as u64).rotate_left(24)) ^ numbers;
             let held = if let Some(version) = layout.version {
                 table as u64 ^ (half(code + version) as u64) << 32
             } else if is_place(name) && is_place(table) {
-                let size = word(table + SIZE);
-                let begin = table + BYTES;
+                let size = word(table + layout.heads.size);
+                let begin = table + layout.heads.bytes;
                 // Bytes end with a NUL, and objects on a multiple of sixteen.
                 let (first, last) = (word(begin), word(begin + size.saturating_sub(8)));
                 let middle = word(begin + size / 2 - size / 2 % 8);
@@ -96,7 +96,7 @@ impl Interpreter {
     unsafe fn end_of_text(&self, object: usize) -> u64 {
         // SAFETY: by the caller's promise: a string has eight bytes at least behind its head.
         unsafe {
-            let length = word(object + LENGTH);
+            let length = word(object + self.layout.heads.length);
             let end = word(object + self.layout.ascii + length.saturating_sub(8)) as u64;
             (object as u64 ^ length as u64).wrapping_add(end.wrapping_mul(0x9fb2_1c65_1e98_df25))
         }
@@ -120,7 +120,7 @@ impl Interpreter {
         let layout = &self.layout;
         // SAFETY: a code object, once its type has been looked at; its table and strings likewise.
         unsafe {
-            if word(code + TYPE) != self.code_type {
+            if word(code + layout.heads.kind) != self.code_type {
                 if MISFITS.fetch_add(1, Ordering::Relaxed) == PATIENCE {
                     FOUND.store(REFUSED, Ordering::Release);
                     crate::managed::end(Runtime::CPython);
@@ -155,32 +155,32 @@ impl Interpreter {
     /// # Safety
     /// An object that lives.
     unsafe fn bytes(&self, object: usize) -> Option<&'static [u8]> {
+        let heads = &self.layout.heads;
         // SAFETY: by the caller's promise; its size is its own.
         unsafe {
-            if !is_place(object) || word(object + TYPE) != self.bytes_type {
+            if !is_place(object) || word(object + heads.kind) != self.bytes_type {
                 return None;
             }
-            let size = word(object + SIZE).min(MOST_TABLE);
-            Some(core::slice::from_raw_parts(with_exposed_provenance(object + BYTES), size))
+            let size = word(object + heads.size).min(MOST_TABLE);
+            Some(core::slice::from_raw_parts(with_exposed_provenance(object + heads.bytes), size))
         }
     }
 
     /// # Safety
     /// An object that lives.
     unsafe fn text(&self, object: usize) -> Utf8 {
-        /// Behind the width.
-        const COMPACT: u32 = 1 << 3;
-        const ASCII: u32 = 1 << 4;
+        let heads = &self.layout.heads;
         let nothing = || Utf8::of(1, &[]);
         // SAFETY: by the caller's promise.
         unsafe {
-            if !is_place(object) || word(object + TYPE) != self.text_type {
+            if !is_place(object) || word(object + heads.kind) != self.text_type {
                 return nothing();
             }
-            let (length, state) =
-                (word(object + LENGTH), half(object + STATE) as u32 >> self.layout.state_shift);
-            let (is_ascii, width) = (state & ASCII != 0, (state & 7) as usize);
-            if state & COMPACT == 0 || !matches!(width, 1 | 2 | 4) || length > MOST_TEXT {
+            let length = word(object + heads.length);
+            let Some((width, is_ascii)) = text::form(half(object + heads.state) as u32) else {
+                return nothing();
+            };
+            if length > MOST_TEXT {
                 return nothing();
             }
             let from = object + if is_ascii { self.layout.ascii } else { self.layout.wide };

@@ -3,6 +3,20 @@
 /// Most characters of a string that are looked at: its last ones.
 const MOST: usize = 256;
 
+/// Bytes of each character of a string, and whether all are ASCII, from its `state`; `None`: its characters do
+/// not stand behind its head.
+///
+/// How it is interned comes first, in two bits or, without the GIL, in a byte (3.14): a number up to 3, so the
+/// rest is where there is a width.
+pub fn form(state: u32) -> Option<(usize, bool)> {
+    const COMPACT: u32 = 1 << 3;
+    const ASCII: u32 = 1 << 4;
+    [2, 8].into_iter().map(|interned| state >> interned).find_map(|rest| {
+        let is_form = matches!(rest & 7, 1 | 2 | 4) && rest & COMPACT != 0;
+        is_form.then_some(((rest & 7) as usize, rest & ASCII != 0))
+    })
+}
+
 /// UTF-8 of the end of a string.
 pub struct Utf8 {
     bytes: [u8; MOST * 4],
