@@ -154,6 +154,38 @@ fn the_second_of_two_who_close_is_found() {
 }
 
 #[test]
+fn closing_under_a_stream_is_proven_by_the_close_of_the_stream() {
+    let report = report_of_run("closes_under_streams");
+    let found = findings(&report);
+    for (rule, kind, function) in [
+        ("bad-close", "file", "under_file"),
+        ("bad-close", "dir", "under_directory"),
+        ("bad-close", "file", "hits_another"),
+        ("double-close", "unix", "hits_another"),
+    ] {
+        let expected = (rule.to_owned(), kind.to_owned(), 5, function.to_owned());
+        assert!(found.contains(&expected), "{expected:?} is not in {found:?}");
+    }
+    for finding in report["findings"].as_array().expect("findings") {
+        assert_eq!(finding["verdict"], "probable", "{finding}");
+    }
+}
+
+#[test]
+fn numbers_that_go_from_one_thread_to_the_next_are_nobodys_fault() {
+    let (program, out) =
+        (program::named("behaviours/streams_and_numbers"), Scratch::new("numbers"));
+    let trace = out.path().join("trace");
+    assert_eq!(Launch::of(&program).under_run(&trace).run().ending, Ending::Exit(0));
+    let report = json(&trace);
+    assert_eq!(findings(&report), []);
+    for kind in report["kinds"].as_array().expect("kinds").iter().filter(|k| k["kind"] != "heap") {
+        assert_eq!(kind["acquired"], kind["released"], "{kind}");
+    }
+    assert_eq!(report["processes"][0]["not_visible"], serde_json::json!([]));
+}
+
+#[test]
 fn nothing_is_found_where_all_is_given_back() {
     assert_eq!(findings(&report_of_run("leaks_nothing")), []);
     assert_eq!(findings(&report_of_preload("leaks_nothing")), []);

@@ -17,7 +17,7 @@ use resshim_format::op::{Class, Kind};
 use self::names::TraceNames;
 use crate::analysis::{self, leak};
 use crate::collect::proc::ProcessId;
-use crate::collect::reconcile::compare;
+use crate::collect::reconcile;
 use crate::error::{Error, Result};
 use crate::model::fold::Fold;
 use crate::model::image::Image;
@@ -342,7 +342,8 @@ fn overhead(trace: &Trace, model: &Model) -> Overhead {
 /// Processes that run and that no collector looks after are compared with `/proc` now: what they have
 /// open without having been seen opening it. A fork child has its parent's descriptors, which says nothing.
 fn compare_living(trace: &mut Trace) {
-    for region in &mut trace.regions {
+    let mut doubts = Vec::new();
+    for (at, region) in trace.regions.iter().enumerate() {
         let header = &region.state.header;
         let looked_after = region.facts.is_some() || header.parent_region != 0;
         let Some(file) = region.file.as_ref().filter(|_| region.is_alive == Some(true)) else {
@@ -352,13 +353,23 @@ fn compare_living(trace: &mut Trace) {
             continue;
         }
         let process = ProcessId { pid: header.pid, start_ticks: header.start_ticks };
+        if let Some(doubt) = reconcile::look(process, || file.read().ok(), &mut None) {
+            doubts.push((at, process, doubt));
+        }
+    }
+    if doubts.iter().any(|(_, _, doubt)| !doubt.is_empty()) {
+        std::thread::sleep(reconcile::DOUBT);
+    }
+    for (at, process, doubt) in doubts {
+        let Some(region) = trace.regions.get_mut(at) else { continue };
+        let Some(file) = &region.file else { continue };
         let mut facts = ProcessFacts {
-            region: header.region_id,
-            pid: header.pid,
-            start_ticks: header.start_ticks,
+            region: region.state.header.region_id,
+            pid: process.pid,
+            start_ticks: process.start_ticks,
             ..ProcessFacts::default()
         };
-        if compare(process, || file.read().ok(), &mut None, &mut facts.reconciliation) {
+        if doubt.settle(process, || file.read().ok(), &mut facts.reconciliation) {
             region.facts = Some(facts);
         }
     }

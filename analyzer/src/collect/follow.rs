@@ -14,7 +14,7 @@ use rustix::fs::FlockOperation;
 
 use super::code_maps::CodeMaps;
 use super::proc::{self, ProcessId};
-use super::reconcile::{self, Inherited};
+use super::reconcile::{self, Doubt, Inherited};
 use super::store::{Part, Place, Store};
 use crate::error::Result;
 use crate::source::manifest::ProcessFacts;
@@ -57,6 +57,8 @@ pub struct Followed {
     chunks: HashMap<u32, Chunk>,
     facts: ProcessFacts,
     inherited: Option<Inherited>,
+    /// What differed at the last look, until the second.
+    doubt: Option<Doubt>,
     code_maps: CodeMaps,
     next_reading: Instant,
     next_maps: (Instant, Duration),
@@ -104,6 +106,7 @@ impl Followed {
             chunks: HashMap::new(),
             facts,
             inherited: None,
+            doubt: None,
             code_maps: CodeMaps::of(file.header()),
             next_reading: now,
             next_maps: (now, FIRST_MAPS),
@@ -251,9 +254,7 @@ impl Followed {
             self.code_maps.look(&mut |batch| store.code(region, batch));
         }
         if now >= self.next_comparison {
-            self.compare();
-            let cost = now.elapsed();
-            self.next_comparison = now + COMPARISON.max(cost * COST_SHARE);
+            self.compare(now);
         }
     }
 
@@ -276,18 +277,36 @@ impl Followed {
         self.facts.last = reading;
     }
 
-    fn compare(&mut self) {
-        let file = &self.file;
-        let read = || file.read().ok();
-        let into = &mut self.facts.reconciliation;
-        reconcile::compare(self.process, read, &mut self.inherited, into);
+    /// One look, and a second one a while later where something differs: nobody waits here.
+    fn compare(&mut self, now: Instant) {
+        if self.doubt.is_none() && self.doubts() {
+            self.next_comparison = now + reconcile::DOUBT;
+            return;
+        }
+        self.settle();
+        self.next_comparison = now + COMPARISON.max(now.elapsed() * COST_SHARE);
     }
 
-    /// Stores the rest of the events and the state. True: all is stored, the live file can go.
+    /// The first look at the descriptors. True: something differs, and a second one has to be later.
+    pub fn doubts(&mut self) -> bool {
+        let read = || self.file.read().ok();
+        self.doubt = reconcile::look(self.process, read, &mut self.inherited);
+        self.doubt.as_ref().is_some_and(|doubt| !doubt.is_empty())
+    }
+
+    fn settle(&mut self) {
+        if let Some(doubt) = self.doubt.take() {
+            let read = || self.file.read().ok();
+            doubt.settle(self.process, read, &mut self.facts.reconciliation);
+        }
+    }
+
+    /// Stores the rest of the events and the state, and what [`Self::doubts`] found a while ago if it is still so.
+    /// True: all is stored, the live file can go.
     pub fn close(&mut self, store: &mut Store, ended: bool) -> bool {
         if !ended {
             self.read_process();
-            self.compare();
+            self.settle();
         }
         self.drain(store, true);
         // A parked chunk becomes full first: once more, so that it is free for who takes over.

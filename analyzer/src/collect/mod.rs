@@ -179,7 +179,12 @@ impl Collector {
         self.round();
         let living =
             live::is_of_one_run(&self.live) && self.has_descendants() || !self.followed.is_empty();
-        for (_, mut followed) in std::mem::take(&mut self.followed) {
+        let mut followed = std::mem::take(&mut self.followed);
+        let doubtful = followed.values_mut().filter_map(|one| one.doubts().then_some(())).count();
+        if doubtful > 0 {
+            std::thread::sleep(reconcile::DOUBT);
+        }
+        for (_, mut followed) in followed {
             followed.close(&mut self.store, false);
             followed.release();
         }

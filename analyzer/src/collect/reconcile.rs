@@ -1,10 +1,11 @@
 //! Compares the descriptors that a process has with those that its region knows: what is open and
 //! was never seen being opened (inline system calls, io_uring, glibc's own), by kind.
 //!
-//! Both sides change while they are read, so what differs is looked at a second time, and only
-//! what still differs counts.
+//! Both sides change while they are read, and a thread may lose its processor between a call and its row. So what
+//! differs is looked at a second time, a while later, and only what still differs counts.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use resshim_format::op::Kind;
 use resshim_format::table::RowState;
@@ -19,67 +20,104 @@ const MOST_EXAMPLES: usize = 16;
 /// What a fork child had from its parent: descriptors that no table of its own names.
 pub type Inherited = BTreeMap<u32, String>;
 
-/// Compares once and keeps the worst in `into`. `read` copies the state of the region.
-/// False: the process cannot be looked at.
+/// How long a thread may take from the return of a system call to the row that it writes, on a machine that is
+/// busy: what differs longer than this, differs.
+pub const DOUBT: Duration = Duration::from_millis(100);
+
+/// What differed at one look.
+#[derive(Debug)]
+pub struct Doubt {
+    /// Open, and not in the table: what it is, and the generation that the table had seen last.
+    unseen: BTreeMap<u32, (String, u32)>,
+    /// In the table, and not open.
+    gone: BTreeMap<u32, (u32, Kind)>,
+    /// All that is open, by kind.
+    open: BTreeMap<String, u64>,
+}
+
+/// The first look.
 ///
 /// A fork child takes no census: what its first comparison finds is its parent's, as far as anybody
 /// can tell, and is kept in `inherited`.
-pub fn compare(
+pub fn look(
     process: ProcessId,
-    read: impl Fn() -> Option<Region>,
+    read: impl FnOnce() -> Option<Region>,
     inherited: &mut Option<Inherited>,
-    into: &mut Reconciliation,
-) -> bool {
-    let Some(open) = process.descriptors() else { return false };
-    let Some(region) = read() else { return false };
-    let known = live(&region);
-    let mut unseen: BTreeMap<u32, &String> = open
+) -> Option<Doubt> {
+    let descriptors = process.descriptors()?;
+    let region = read()?;
+    let rows = rows(&region);
+    let known = |number: &u32| rows.get(number).filter(|row| row.state != RowState::Free);
+    let mut open = BTreeMap::new();
+    let mut unseen = BTreeMap::new();
+    for (number, target) in &descriptors {
+        let kind = known(number).map_or_else(|| kind_of(target), |row| row.kind);
+        *open.entry(kind.name().to_owned()).or_insert(0) += 1;
+        if known(number).is_none() {
+            let generation = rows.get(number).map_or(0, |row| row.generation);
+            unseen.insert(*number, (target.clone(), generation));
+        }
+    }
+    let gone = rows
         .iter()
-        .filter(|(number, _)| !known.contains_key(number))
-        .map(|(n, t)| (*n, t))
+        .filter(|(number, row)| row.state != RowState::Free && !descriptors.contains_key(number))
+        .map(|(number, row)| (*number, (row.generation, row.kind)))
         .collect();
-    let mut gone: Vec<u32> =
-        known.keys().copied().filter(|number| !open.contains_key(number)).collect();
-    if !unseen.is_empty() || !gone.is_empty() {
-        let Some(again) = read() else { return false };
-        let later = live(&again);
-        unseen.retain(|number, target| {
-            !later.contains_key(number) && process.descriptor(*number).as_ref() == Some(*target)
-        });
-        gone.retain(|number| {
-            later.get(number) == known.get(number) && process.descriptor(*number).is_none()
-        });
-        // A process that ended meanwhile has no descriptors: that says nothing.
-        if !process.is_alive() {
-            return false;
-        }
-    }
     if region.header.parent_region != 0 {
-        let first = || unseen.iter().map(|(number, target)| (*number, (*target).clone())).collect();
-        let inherited = inherited.get_or_insert_with(first);
-        unseen.retain(|number, target| inherited.get(number) != Some(*target));
+        let first = || unseen.iter().map(|(number, (target, _))| (*number, target.clone()));
+        let inherited = inherited.get_or_insert_with(|| first().collect());
+        unseen.retain(|number, (target, _)| inherited.get(number) != Some(target));
     }
-    let mut counts = [BTreeMap::new(), BTreeMap::new(), BTreeMap::new()];
-    for (number, target) in &open {
-        let kind = known.get(number).map_or_else(|| kind_of(target), |(_, kind)| *kind);
-        *counts[0].entry(kind.name().to_owned()).or_insert(0) += 1;
+    Some(Doubt { unseen, gone, open })
+}
+
+impl Doubt {
+    /// Both sides agree.
+    pub fn is_empty(&self) -> bool {
+        self.unseen.is_empty() && self.gone.is_empty()
     }
-    for target in unseen.values() {
-        *counts[1].entry(kind_of(target).name().to_owned()).or_insert(0) += 1;
-    }
-    for number in &gone {
-        if let Some((_, kind)) = known.get(number) {
-            *counts[2].entry(kind.name().to_owned()).or_insert(0) += 1;
+
+    /// The second look: what still differs, and has not come and gone meanwhile, counts. False: the process cannot be
+    /// looked at.
+    pub fn settle(
+        mut self,
+        process: ProcessId,
+        read: impl FnOnce() -> Option<Region>,
+        into: &mut Reconciliation,
+    ) -> bool {
+        if !self.is_empty() {
+            let Some(again) = read() else { return false };
+            let later = rows(&again);
+            self.unseen.retain(|number, (target, generation)| {
+                let row = later.get(number);
+                row.is_none_or(|row| row.state == RowState::Free && row.generation == *generation)
+                    && process.descriptor(*number).as_ref() == Some(target)
+            });
+            self.gone.retain(|number, (generation, _)| {
+                let row = later.get(number);
+                row.is_some_and(|row| row.state != RowState::Free && row.generation == *generation)
+                    && process.descriptor(*number).is_none()
+            });
+            // A process that ended meanwhile has no descriptors: that says nothing.
+            if !process.is_alive() {
+                return false;
+            }
         }
+        let count = |kinds: &mut dyn Iterator<Item = Kind>| {
+            let mut counts = BTreeMap::new();
+            kinds.for_each(|kind| *counts.entry(kind.name().to_owned()).or_insert(0) += 1);
+            counts
+        };
+        let opened = count(&mut self.unseen.values().map(|(target, _)| kind_of(target)));
+        let closed = count(&mut self.gone.values().map(|(_, kind)| *kind));
+        raise(&mut into.open, self.open);
+        raise(&mut into.not_seen_opened, opened);
+        raise(&mut into.not_seen_closed, closed);
+        into.comparisons = into.comparisons.saturating_add(1);
+        let unseen = self.unseen.into_iter().take(MOST_EXAMPLES);
+        into.examples = unseen.map(|(number, (target, _))| (number, target)).collect();
+        true
     }
-    let [open_now, opened, closed] = counts;
-    raise(&mut into.open, open_now);
-    raise(&mut into.not_seen_opened, opened);
-    raise(&mut into.not_seen_closed, closed);
-    into.comparisons = into.comparisons.saturating_add(1);
-    into.examples =
-        unseen.into_iter().take(MOST_EXAMPLES).map(|(n, target)| (n, target.clone())).collect();
-    true
 }
 
 fn raise(highest: &mut BTreeMap<String, u64>, now: BTreeMap<String, u64>) {
@@ -89,16 +127,20 @@ fn raise(highest: &mut BTreeMap<String, u64>, now: BTreeMap<String, u64>) {
     }
 }
 
-/// Live descriptors of a region: number to generation and kind. One that is being closed is known too.
-fn live(region: &Region) -> BTreeMap<u32, (u32, Kind)> {
-    region
-        .fd_history()
-        .filter(|fd| fd.state != RowState::Free)
-        .map(|fd| {
-            let kind = Kind::from_number(fd.args.kind as u32).unwrap_or(Kind::File);
-            (fd.number, (fd.generation, kind))
-        })
-        .collect()
+/// A descriptor's row, whatever its state.
+struct Row {
+    state: RowState,
+    generation: u32,
+    kind: Kind,
+}
+
+/// By number. One that is being opened or closed is known too.
+fn rows(region: &Region) -> BTreeMap<u32, Row> {
+    let rows = region.fd_history().map(|fd| {
+        let kind = Kind::from_number(fd.args.kind as u32).unwrap_or(Kind::File);
+        (fd.number, Row { state: fd.state, generation: fd.generation, kind })
+    });
+    rows.collect()
 }
 
 /// Kind by what `/proc/PID/fd/N` leads to. Paths are not looked at: a file may lie on a server that
@@ -135,6 +177,12 @@ mod tests {
     use crate::source::region::RegionFile;
     use crate::source::region::fixture::{Fixture, directory};
 
+    fn compare(region: &RegionFile, found: &mut Reconciliation) -> bool {
+        let read = || region.read().ok();
+        let doubt = look(ProcessId::own(), read, &mut None).unwrap();
+        doubt.settle(ProcessId::own(), read, found)
+    }
+
     #[test]
     fn what_is_open_and_not_in_the_table_is_counted_by_kind() {
         let live = directory("reconcile");
@@ -147,7 +195,7 @@ mod tests {
         };
         let mut found = Reconciliation::default();
         let empty = region(&fixture);
-        assert!(compare(ProcessId::own(), || empty.read().ok(), &mut None, &mut found));
+        assert!(compare(&empty, &mut found));
         assert!(found.not_seen_opened["file"] >= 1);
         assert_eq!(found.examples.get(&number).map(String::as_str), Some("/etc/passwd"));
 
@@ -159,9 +207,31 @@ mod tests {
         fixture.fd(free, Kind::Tcp, "closed by an inline system call");
         let full = region(&fixture);
         let mut found = Reconciliation::default();
-        assert!(compare(ProcessId::own(), || full.read().ok(), &mut None, &mut found));
+        assert!(compare(&full, &mut found));
         assert_eq!(found.not_seen_closed.get("tcp"), Some(&1));
         assert!(!found.examples.contains_key(&number));
+        std::fs::remove_dir_all(live).unwrap();
+    }
+
+    #[test]
+    fn what_comes_and_goes_between_two_looks_was_seen() {
+        let live = directory("reconcile-busy");
+        let file = std::fs::File::open("/etc/passwd").unwrap();
+        let number = std::os::fd::AsRawFd::as_raw_fd(&file) as u32;
+        let mut fixture = Fixture::new(std::process::id(), 1);
+        fixture.fd(number, Kind::File, "/etc/passwd");
+        let state = |fixture: &mut Fixture, state: RowState, generation: u32| {
+            fixture.fd_state(number, state, generation);
+            RegionFile::open(&fixture.write(&live), Access::Read).unwrap().read().ok()
+        };
+        for (later, is_seen) in [(2, false), (3, true)] {
+            let first = state(&mut fixture, RowState::Free, 2);
+            let doubt = look(ProcessId::own(), || first, &mut None).unwrap();
+            let second = state(&mut fixture, RowState::Free, later);
+            let mut found = Reconciliation::default();
+            assert!(doubt.settle(ProcessId::own(), || second, &mut found));
+            assert_eq!(!found.examples.contains_key(&number), is_seen);
+        }
         std::fs::remove_dir_all(live).unwrap();
     }
 
@@ -174,7 +244,8 @@ mod tests {
         let (mut found, mut inherited) = (Reconciliation::default(), None);
         let mut look = || {
             let read = || region.read().ok();
-            assert!(compare(ProcessId::own(), read, &mut inherited, &mut found));
+            let doubt = look(ProcessId::own(), read, &mut inherited).unwrap();
+            assert!(doubt.settle(ProcessId::own(), read, &mut found));
             found.examples.values().filter(|target| *target == "/etc/group").count()
         };
         assert_eq!(look(), 0);

@@ -4,6 +4,8 @@
 //! very lifetime of the number. Sites that sweep consecutive numbers (daemons, shells before exec)
 //! are told apart here; what remains is judged by the analyses.
 
+use std::collections::HashMap;
+
 use resshim_format::record::FdHandle;
 
 use super::hash::WordMap;
@@ -131,8 +133,16 @@ impl CloseWatch {
         }
     }
 
-    /// The suspects, without those of sites that sweep.
-    pub fn into_suspects(self) -> Vec<CloseSuspect> {
+    /// The suspects, without those of sites that sweep. `failures` is what the tables count of closes that
+    /// failed at a stack: where all that were told were of one suspect, so were those that were not.
+    pub fn into_suspects(mut self, failures: &HashMap<u32, u64>) -> Vec<CloseSuspect> {
+        for suspect in self.suspects.iter_mut().filter(|suspect| suspect.fault == Fault::Twice) {
+            let told = self.runs.get(&(suspect.by.stack as u64)).map_or(0, |run| run.count as u64);
+            if told == suspect.count {
+                let exact = failures.get(&suspect.by.stack).copied().unwrap_or(0);
+                suspect.count = suspect.count.max(exact);
+            }
+        }
         let sweeps =
             |stack: u32| self.runs.get(&(stack as u64)).is_some_and(|run| run.longest >= SWEEP);
         self.suspects.into_iter().filter(|suspect| !sweeps(suspect.by.stack)).collect()
@@ -167,7 +177,7 @@ mod tests {
             watch.failed(9, 3 + count, count);
             watch.suspect(twice(9));
         }
-        assert!(watch.into_suspects().is_empty());
+        assert!(watch.into_suspects(&HashMap::new()).is_empty());
     }
 
     #[test]
@@ -178,7 +188,20 @@ mod tests {
             watch.suspect(twice(9));
         }
         watch.suspect(twice(8));
-        let suspects = watch.into_suspects();
+        let suspects = watch.into_suspects(&HashMap::new());
         assert_eq!(suspects.iter().map(|s| s.count).collect::<Vec<_>>(), [3, 1]);
+    }
+
+    #[test]
+    fn of_a_storm_all_are_counted_where_all_that_were_told_are_of_one_suspect() {
+        let story = |others: u32| {
+            let mut watch = CloseWatch::default();
+            for count in [1, 2, 4] {
+                watch.failed(9, 5, count + others);
+                watch.suspect(CloseSuspect { count: 1 + u64::from(count == 4), ..twice(9) });
+            }
+            watch.into_suspects(&HashMap::from([(9, 7)]))[0].count
+        };
+        assert_eq!((story(0), story(1)), (7, 4));
     }
 }

@@ -67,8 +67,12 @@ impl<'a> Fold<'a> {
         let fd_peaks = fd_peaks.collect();
         let mut closes = Vec::new();
         let mut frees = Vec::new();
-        for fold in self.folds {
-            closes.extend(fold.closes.into_suspects());
+        for (fold, image) in self.folds.into_iter().zip(images) {
+            let failures = image.tables.failures.iter();
+            let failures =
+                failures.filter(|row| row.op == Some(Op::Close) && row.errno as i32 == libc::EBADF);
+            let failures = failures.map(|row| (row.stack, row.count)).collect();
+            closes.extend(fold.closes.into_suspects(&failures));
             frees.extend(fold.frees.into_suspects());
         }
         let steps = self.steps.iter().map(|(image, at_ns, word, value)| StepTaken {

@@ -26,7 +26,7 @@ hooks! {
         after(inside, file) if !file.is_null() { fds::owned_by_stream(&inside, Op::Fdopen, fd, file as usize) };
     fn fclose(file: *mut FILE) -> c_int; libc live;
         before(inside) closing_stream(inside, file);
-        after(inside, _result, handle) closed_stream(&inside, Op::Fclose, handle);
+        after(inside, _result, handle) closed_stream(&inside, Op::Fclose, handle, file as usize);
     fn tmpfile() -> *mut FILE; libc;
         after(inside, file) temporary(&inside, file);
     fn tmpfile64() -> *mut FILE; own;
@@ -35,14 +35,14 @@ hooks! {
         after(inside, file) piped(&inside, mode, file);
     fn pclose(file: *mut FILE) -> c_int; libc live;
         before(inside) closing_stream(inside, file);
-        after(inside, _result, handle) closed_stream(&inside, Op::Pclose, handle);
+        after(inside, _result, handle) closed_stream(&inside, Op::Pclose, handle, file as usize);
     fn opendir(path: *const c_char) -> *mut DIR; libc;
         after(inside, directory) listed(&inside, path, directory);
     fn fdopendir(fd: c_int) -> *mut DIR; libc;
         after(inside, directory) if !directory.is_null() { fds::owned_by_stream(&inside, Op::Fdopendir, fd, directory as usize) };
     fn closedir(directory: *mut DIR) -> c_int; libc live;
         before(inside) closing_directory(inside, directory);
-        after(inside, _result, handle) closed_stream(&inside, Op::Closedir, handle);
+        after(inside, _result, handle) closed_stream(&inside, Op::Closedir, handle, directory as usize);
 }
 
 /// Descriptor of a live stream, -1 where it has none (memory streams).
@@ -117,10 +117,10 @@ fn closing_directory(inside: &Inside, directory: *mut DIR) -> Option<FdHandle> {
     (fd >= 0).then(|| fds::closing(inside, fd))
 }
 
-fn closed_stream(inside: &Inside, op: Op, handle: Option<Option<FdHandle>>) {
+fn closed_stream(inside: &Inside, op: Op, handle: Option<Option<FdHandle>>, stream: usize) {
     // Whether or not the last flush failed, the descriptor is gone (fclose(3)).
     if let Some(Some(handle)) = handle {
-        fds::closed(inside, op, handle, 0);
+        fds::closed_with_stream(inside, op, handle, stream);
     }
 }
 

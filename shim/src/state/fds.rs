@@ -242,28 +242,46 @@ pub fn closed(inside: &Inside, op: Op, handle: FdHandle, result: c_int) {
     }
     // Linux frees the number even where close fails with EINTR or EIO (close(2)).
     let stack = inside.stack(start::settings().stack_depth);
-    let mut words = [handle.pack(), 0];
-    if let Some(row) = row {
-        words[1] = row.stream.load(Ordering::Relaxed);
-        if handle.generation != 0 {
-            release(inside, row, handle, stack);
-        }
+    // The stream that the number belonged to: what stands in the row says so only if nobody had the number since.
+    let released = row.filter(|_| handle.generation != 0).and_then(|row| {
+        let stream = row.stream.load(Ordering::Relaxed);
+        release(inside, row, handle, stack).then_some(stream)
+    });
+    gone(inside, op, handle, stack, released.unwrap_or(0));
+}
+
+/// After `stream` (a `FILE`, a `DIR`) was closed, and `handle` with it.
+pub fn closed_with_stream(inside: &Inside, op: Op, handle: FdHandle, stream: usize) {
+    if handle.generation == 0 && inside.level(Kind::File) == Level::Off {
+        return;
     }
-    let count = if words[1] != 0 { 2 } else { 1 };
+    let stack = inside.stack(start::settings().stack_depth);
+    if let Some(row) = row(inside.region, handle.number as c_int).filter(|_| handle.generation != 0)
+    {
+        release(inside, row, handle, stack);
+    }
+    gone(inside, op, handle, stack, stream as u64);
+}
+
+fn gone(inside: &Inside, op: Op, handle: FdHandle, stack: u32, stream: u64) {
+    let words = [handle.pack(), stream];
+    let count = if stream != 0 { 2 } else { 1 };
     inside.write(op, stack, words.get(..count).unwrap_or(&words), &[]);
 }
 
-fn release(inside: &Inside, row: &FdRow, handle: FdHandle, stack: u32) {
+/// False if another thread has the number already, and counted this release (`vanished`).
+fn release(inside: &Inside, row: &FdRow, handle: FdHandle, stack: u32) -> bool {
     let site = row.site.load(Ordering::Relaxed);
     let lived = inside.now.saturating_sub(row.acquired.load(Ordering::Relaxed));
     let closing = RowState::Closing.word(handle.generation);
     let free = RowState::Free.word(handle.generation);
-    if row.state.compare_exchange(closing, free, Ordering::AcqRel, Ordering::Relaxed).is_ok() {
+    let ours = row.state.compare_exchange(closing, free, Ordering::AcqRel, Ordering::Relaxed);
+    if ours.is_ok() {
         row.released_by.store(stack, Ordering::Relaxed);
         row.released_tid.store(inside.tid(), Ordering::Relaxed);
         sites::released(inside.region, site, inside.now, 1, 0, lived);
     }
-    // Otherwise another thread has the number already, and counted this release (`vanished`).
+    ours.is_ok()
 }
 
 /// `FD_CLOEXEC` was set or cleared.

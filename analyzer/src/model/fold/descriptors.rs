@@ -95,6 +95,9 @@ impl Fold<'_> {
         if event.op == Op::Close {
             self.folds[event.image].closes.closed(event.stack, handle.number);
         }
+        if matches!(event.op, Op::Fclose | Op::Closedir | Op::Pclose) && event.word(2) != 0 {
+            self.folds[event.image].closes.stream_closed(event.word(2));
+        }
         let Some(slot) = self.slot(event.image, handle.number) else { return };
         let before = *slot;
         let is_late = before.generation.wrapping_sub(handle.generation) as i32 > 0;
@@ -114,9 +117,6 @@ impl Fold<'_> {
                 self.end(fd_begun(&before), event.at_ns, None);
             }
             self.anomalies.unmatched_releases += (handle.generation != 0) as u64;
-            if matches!(event.op, Op::Fclose | Op::Closedir | Op::Pclose) && event.word(2) != 0 {
-                self.folds[event.image].closes.stream_closed(event.word(2));
-            }
             return;
         }
         let FdHandle { number, generation } = handle;
@@ -168,7 +168,8 @@ impl Fold<'_> {
         };
         let key = (event.image as u32, failure.op, failure.errno, event.stack);
         let known = self.failed.entry(key).or_default();
-        *known = (*known).max(failure.count as u64);
+        let more = (failure.count as u64).saturating_sub(*known);
+        *known += more;
         if op.class() != Class::Fd
             || op.effect() != Effect::Release
             || failure.errno as i32 != libc::EBADF
@@ -179,9 +180,6 @@ impl Fold<'_> {
         let by = Releaser { stack: event.stack, tid: event.tid, at_ns: event.at_ns };
         let fold = &mut self.folds[event.image];
         fold.closes.failed(event.stack, handle.number, failure.count);
-        if matches!(op, Op::Fclose | Op::Closedir | Op::Pclose) && event.word(3) != 0 {
-            fold.closes.stream_closed(event.word(3));
-        }
         if handle.generation == 0 || op != Op::Close {
             return;
         }
@@ -200,7 +198,8 @@ impl Fold<'_> {
                     handle,
                     before: released,
                     by,
-                    count: 1,
+                    // Of a storm only the first and powers of two are told.
+                    count: more.max(1),
                     has_threads,
                     has_forked: fold.forked_ns > acquired_ns,
                     stream: 0,

@@ -143,6 +143,13 @@ impl Fixture {
         });
     }
 
+    /// Changes the state of a descriptor that was added.
+    pub fn fd_state(&mut self, number: u32, state: RowState, generation: u32) {
+        self.row(TableType::Fds, number, |row: &mut FdRow| {
+            *row.state.get_mut() = state.word(generation);
+        });
+    }
+
     /// Adds a stack and gives its id.
     pub fn stack(&mut self, frames: &[u64]) -> u32 {
         let id = self.stacks;
