@@ -102,7 +102,7 @@ int main(int argc, char **argv)
         int folder = pick(FOLDERS);
         deliver(folder);
         char *before = folder_map(folder);
-        walk_folder(folder, pick(10) == 0, &list);
+        walk_folder(folder, pick(7) == 0, &list);
         words += index_write(list);
         munmap(before, SNAPSHOT);
         of_snapshot.live--;

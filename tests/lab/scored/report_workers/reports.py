@@ -112,7 +112,7 @@ def customers(jobs, dice):
     number = 0
     while number < JOBS:
         for _ in range(min(dice.randint(1, 6), JOBS - number)):
-            jobs.put((number, b"row\n" * dice.randint(1, 300), dice.random() < 1 / 30))
+            jobs.put((number, b"row\n" * dice.randint(1, 300), dice.random() < 1 / 24))
             number += 1
         threading.Event().wait(dice.uniform(0.02, 0.05))
 

@@ -130,7 +130,7 @@ def watch_over(applications, dice):
             if len(watched) >= 20:
                 name = dice.choice(sorted(watched))
                 leaving = watched.pop(name)
-                if dice.random() < 1 / 22:
+                if dice.random() < 1 / 17:
                     # it is being rotated: there is no log left to be told of
                     leaving.forget_tail()
                     numbers["watch"][2] += 1

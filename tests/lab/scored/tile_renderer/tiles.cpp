@@ -95,7 +95,7 @@ static void render(Wishes &wishes, std::ranlux24 random)
             if (random() % 20 == 0) shapes.push_back(0);
             auto tile = raster::paint(shapes, glyphs);
             if (wish.shared) viewers.share(*tile, wish.viewer_stays);
-            if (random() % 2 == 0) atlas.page(pages++, random() % 40 == 0);
+            if (random() % 2 == 0) atlas.page(pages++, random() % 32 == 0);
         } catch (const raster::BadShape &error) {
             std::clog << "tile " << wish.tile << ": " << error.what() << '\n';
         }

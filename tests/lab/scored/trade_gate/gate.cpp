@@ -79,7 +79,7 @@ public:
         struct { nlmsghdr head; rtmsg body; } ask{};
         ask.head.nlmsg_len = sizeof ask;
         // an odd look asks for what there is not
-        ask.head.nlmsg_type = chance_.of(15) ? RTM_GETROUTE : RTM_GETROUTE + 1000;
+        ask.head.nlmsg_type = chance_.of(11) ? RTM_GETROUTE : RTM_GETROUTE + 1000;
         ask.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
         alignas(nlmsghdr) char answer[8192];
         if (::send(fd, &ask, sizeof ask, 0) < 0) return -1;
@@ -158,7 +158,7 @@ char Desk::ask(bool late)
 
 void Desk::trade(unsigned number)
 {
-    char price = ask(chance_.of(50) == 0);
+    char price = ask(chance_.of(40) == 0);
     if (number % 4 == 0) venue_.routes();
     if (!price) return;
     auto settlement = settle(price);
