@@ -187,14 +187,13 @@ private:
     std::deque<std::pair<double, int>> asked_;
 };
 
-static void farm(unsigned seed)
+static void farm(unsigned seed, Peers &peers)
 {
     std::default_random_engine random(seed * 16807 + 5);
     std::lognormal_distribution<double> stay(6.8, 1.0);
     std::uniform_real_distribution<double> uniform;
     Cache cache(900);
     RotatingLog log;
-    Peers peers;
     double compacted = now();
     for (const double end = now() + 16500; now() < end;) {
         // more and more of the keys are asked for as the day goes on
@@ -230,8 +229,9 @@ static void farm(unsigned seed)
 
 int main(int, char **argv)
 {
+    Peers peers;
     std::puts("START");
     std::fflush(stdout);
     while (std::getchar() != '\n') {}
-    farm(static_cast<unsigned>(std::stoul(argv[1])));
+    farm(static_cast<unsigned>(std::stoul(argv[1])), peers);
 }

@@ -125,12 +125,12 @@ class Applications(threading.Thread):
 
 def watch_over(applications, dice):
     watched = {}
-    for tick in range(3200):
+    for tick in range(2700):
         if tick % 3 == 0:
             if len(watched) >= 20:
                 name = dice.choice(sorted(watched))
                 leaving = watched.pop(name)
-                if dice.random() < 1 / 17:
+                if dice.random() < 1 / 14:
                     # it is being rotated: there is no log left to be told of
                     leaving.forget_tail()
                     numbers["watch"][2] += 1
