@@ -11,7 +11,7 @@ use resshim_format::op::Op;
 use resshim_format::table::{FRAME_MANAGED, unpack_managed};
 use resshim_tests::artifacts;
 use resshim_tests::launch::{Ending, Launch};
-use resshim_tests::python;
+use resshim_tests::python::{self, Python};
 use resshim_tests::scratch::Scratch;
 use serde_json::{Value, json};
 
@@ -73,27 +73,81 @@ fn frames_are_those_that_python_tells() {
         }
     }
     for python in all {
-        let work = Scratch::new("python-shapes");
-        let (file, trace) = (work.path().join("opened"), work.path().join("trace"));
-        let list = work.path().join("expected");
-        std::fs::write(&file, "").expect("a file");
-        let launch = Launch::new(&python.path)
-            .args([program("shapes.py"), file.clone(), list.clone()])
-            .args([stacks.to_string(), "7".to_owned()])
-            .env("RESSHIM_STACK_DEPTH", "128")
-            .limit(Duration::from_secs(300));
-        let ran = launch.under_run(&trace).run();
-        assert_eq!(ran.ending, Ending::Exit(0), "{}: {}", python.path.display(), ran.stderr_text());
-        let (expected, told) = (expected(&list), told(&trace, &file.to_string_lossy()));
-        let count: usize = expected.values().map(Vec::len).sum();
+        let launch = Launch::new(&python.path);
+        let count = are_equal("shapes.py", &launch, &python, stacks);
         assert!(count >= stacks / 4 * 4, "{count} stacks");
-        for (thread, stacks) in &expected {
-            let ours = told.get(thread).map_or(&[][..], Vec::as_slice);
-            assert_eq!(ours.len(), stacks.len(), "{}: events are missing", python.path.display());
-            for (at, (ours, theirs)) in ours.iter().zip(stacks).enumerate() {
-                assert_eq!(ours, theirs, "{}: open {at} of {thread}", python.path.display());
-            }
+    }
+}
+
+/// Runs a program that opens a file and writes down from which frames; how often it did.
+fn are_equal(source: &str, launch: &Launch, python: &Python, stacks: usize) -> usize {
+    let work = Scratch::new("python-frames");
+    let (file, trace) = (work.path().join("opened"), work.path().join("trace"));
+    let list = work.path().join("expected");
+    std::fs::write(&file, "").expect("a file");
+    let launch = launch
+        .clone()
+        .args([program(source), file.clone(), list.clone()])
+        .args([stacks.to_string(), "7".to_owned()])
+        .env("RESSHIM_STACK_DEPTH", "128")
+        .limit(Duration::from_secs(300));
+    let ran = launch.under_run(&trace).run();
+    let name = python.path.display();
+    assert_eq!(ran.ending, Ending::Exit(0), "{name}: {}", ran.stderr_text());
+    let (expected, told) = (expected(&list), told(&trace, &file.to_string_lossy()));
+    for (thread, stacks) in &expected {
+        let ours = told.get(thread).map_or(&[][..], Vec::as_slice);
+        assert_eq!(ours.len(), stacks.len(), "{name}: events are missing");
+        for (at, (ours, theirs)) in ours.iter().zip(stacks).enumerate() {
+            assert_eq!(ours, theirs, "{name}: open {at} of {thread}");
         }
+    }
+    expected.values().map(Vec::len).sum()
+}
+
+/// Interpreters that have greenlets.
+fn with_greenlets() -> Vec<(Python, PathBuf)> {
+    let all = python::installed((3, 9)).into_iter();
+    let found: Vec<_> = all.filter_map(|p| p.packages().map(|packages| (p, packages))).collect();
+    if found.is_empty() {
+        eprintln!("skipped: no greenlets here: scripts/pythons fetches them");
+    }
+    found
+}
+
+#[test]
+fn frames_inside_greenlets_are_those_that_python_tells() {
+    for (python, packages) in with_greenlets() {
+        let launch = Launch::new(&python.path).env("PYTHONPATH", &packages);
+        let count = are_equal("greenlets.py", &launch, &python, 600);
+        assert!(count > 600, "{count} stacks");
+    }
+}
+
+/// Every block is recorded, those that a switch allocates among them.
+#[test]
+fn a_storm_of_greenlets_harms_nothing() {
+    for (python, packages) in with_greenlets() {
+        let work = Scratch::new("python-greenlets");
+        let out = work.path().join("regions");
+        let list = work.path().join("expected");
+        let launch = Launch::new(&python.path)
+            .args([program("greenlets.py"), "/etc/hostname".into(), list.clone()])
+            .args(["2000", "3"])
+            .env("PYTHONPATH", &packages)
+            .env("PYTHONMALLOC", "malloc")
+            .env("RESSHIM_HEAP_SAMPLE", "1")
+            .limit(Duration::from_secs(120));
+        let ran = launch.preloaded(&out).run();
+        let name = python.path.display();
+        assert_eq!(ran.ending, Ending::Exit(0), "{name}: {}", ran.stderr_text());
+        assert_eq!(ran.stderr_text(), "", "{name}");
+        let trace = Trace::open(&out).expect("a trace");
+        let deep = trace.regions.iter().flat_map(|region| {
+            let stacks = region.state.stack_ids().filter_map(|id| region.state.stack(id));
+            stacks.filter(|stack| stack.frames.iter().any(|word| word & FRAME_MANAGED != 0))
+        });
+        assert!(deep.count() > 1000, "{name}: few stacks with Python frames");
     }
 }
 

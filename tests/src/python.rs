@@ -28,13 +28,26 @@ pub fn installed(least: (u32, u32)) -> Vec<Python> {
     found.into_values().collect()
 }
 
+/// Where `scripts/pythons` puts what it fetches.
+fn fetched_dir() -> PathBuf {
+    artifacts::profile_dir().parent().unwrap_or(Path::new("target")).join("pythons")
+}
+
+impl Python {
+    /// A directory of packages of others (greenlet, gevent) for this version, if they were fetched.
+    pub fn packages(&self) -> Option<PathBuf> {
+        let (major, minor) = self.version;
+        let place = fetched_dir().join(format!("packages-{major}.{minor}"));
+        place.is_dir().then_some(place)
+    }
+}
+
 fn candidates() -> Vec<PathBuf> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut directories: Vec<PathBuf> = path.split(':').map(PathBuf::from).collect();
     directories.push("/usr/bin".into());
     // Those that `scripts/pythons` fetches.
-    let target = artifacts::profile_dir().parent().unwrap_or(Path::new("target"));
-    let fetched = std::fs::read_dir(target.join("pythons"));
+    let fetched = std::fs::read_dir(fetched_dir());
     directories.extend(fetched.into_iter().flatten().flatten().map(|e| e.path().join("usr/bin")));
     let pyenv = std::env::var_os("PYENV_ROOT").map(PathBuf::from);
     let home = std::env::var_os("HOME").map(|home| Path::new(&home).join(".pyenv"));
