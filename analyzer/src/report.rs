@@ -258,8 +258,11 @@ pub struct Saving {
 /// A call site.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Site {
-    /// Index of the first frame of the program's own code.
+    /// Index of the first frame of the program's own code; where there is none, of what comes nearest.
     pub user: usize,
+    /// Whether that frame is the program's own code: false where none of it is on the stack.
+    #[serde(default)]
+    pub own: bool,
     /// Innermost first.
     pub frames: Vec<Frame>,
 }

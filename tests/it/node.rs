@@ -191,6 +191,44 @@ fn a_node_that_was_killed_has_told_its_functions() {
 }
 
 #[test]
+fn where_no_function_of_the_program_is_on_the_stack_that_is_said() {
+    if !is_there() {
+        return;
+    }
+    let scratch = Scratch::new("node-none");
+    let trace = scratch.path().join("trace");
+    // A file by a thread of node's pool, a connection in a later turn of the loop.
+    let text = "const fs = require('fs'), net = require('net');\n\
+                const kept = [];\n\
+                async function asked() { kept.push(await fs.promises.open('/etc/hostname')); }\n\
+                const server = net.createServer(s => kept.push(s)).listen(0, '127.0.0.1', async () => {\n\
+                  for (let i = 0; i < 5; i++) await asked();\n\
+                  const to = net.connect({ port: server.address().port, host: 'localhost' });\n\
+                  to.on('connect', () => process.exit(0));\n\
+                });\n";
+    let ran = inline(text, &scratch).under_run(&trace).run();
+    assert_eq!(ran.ending, Ending::Exit(0), "{}", ran.stderr_text());
+    let told = report(&trace);
+    let file = findings(&told)[0];
+    assert_eq!((file["count"].as_u64(), file["site"]["own"].as_bool()), (Some(5), Some(false)));
+    let unseen = told["processes"][0]["not_visible"].to_string();
+    assert!(unseen.contains("acquired in node's own threads"), "{unseen}");
+    let connected = told["findings"].as_array().expect("findings").iter().find(|finding| {
+        let frames = finding["site"]["frames"].to_string();
+        finding["kind"] == "tcp" && frames.contains("internalConnect")
+    });
+    let site = &connected.expect("the connection")["site"];
+    assert_eq!(site["own"], false, "{site}");
+    let user = &site["frames"][site["user"].as_u64().expect("an index") as usize];
+    assert_eq!((&user["function"], &user["file"]), (&"internalConnect".into(), &"node:net".into()));
+    let screen = Launch::cli().args(["report", "--at-exit", "--all"]).args([&trace]).run();
+    let lines = screen.stdout_text();
+    let said = |line: &str| line.contains("internalConnect (node:net:");
+    let line = lines.lines().find(|line| said(line)).expect("its place");
+    assert!(line.ends_with("no code of the program on its stack") && line.len() <= 80, "{line}");
+}
+
+#[test]
 fn what_the_user_has_set_stays_and_his_map_too() {
     if !is_there() {
         return;

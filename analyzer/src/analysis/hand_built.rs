@@ -405,7 +405,7 @@ impl Names for Functions {
         let function = format!("f{}", at.stack % 1000);
         let frame = Frame { function: function.clone(), ..Frame::default() };
         ResolvedSite {
-            site: Site { user: 0, frames: vec![frame] },
+            site: Site { user: 0, own: true, frames: vec![frame] },
             id_stable: true,
             site_id: format!("f{}", at.stack),
             acquiring: function.clone(),

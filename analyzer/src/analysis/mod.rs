@@ -28,6 +28,7 @@ use crate::model::kind::{KindId, noun};
 use crate::model::resource::Live;
 use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
 use crate::symbols::ResolvedSite;
+use crate::symbols::managed::short_function;
 
 use self::siblings::{LostPath, Siblings};
 
@@ -316,7 +317,7 @@ fn own_frame(site: &Site) -> Option<&Frame> {
 fn place(site: &Site) -> String {
     let Some(frame) = own_frame(site) else { return "a place that is not known".to_owned() };
     let file = frame.file.rsplit('/').next().unwrap_or(&frame.file);
-    match (frame.function.as_str(), file) {
+    match (short_function(frame), file) {
         ("", _) => {
             let module = frame.module.rsplit('/').next().unwrap_or(&frame.module);
             format!("{module}+{:#x}", frame.offset)

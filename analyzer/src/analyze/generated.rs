@@ -10,7 +10,7 @@ use crate::model::runtimes::has_perf_map;
 use crate::report::Diagnostic;
 use crate::source::trace::Trace;
 use crate::symbols::user::interpreter_name;
-use crate::view::quantity::bytes;
+use crate::view::quantity::{bytes, plural};
 
 /// A map that is larger costs more than most would think.
 const LARGE_BYTES: u64 = 64 << 20;
@@ -54,9 +54,16 @@ pub(super) fn diagnostics(trace: &Trace, model: &Model) -> Vec<Diagnostic> {
 /// What is not visible of an image because nothing names the code that its runtime makes.
 pub(super) fn not_visible(image: usize, exe: &str, names: &TraceNames) -> Option<String> {
     let name = interpreter_name(exe).filter(|name| has_perf_map(name))?;
-    (!names.has_generated(image)).then(|| {
-        format!(
+    if !names.has_generated(image) {
+        return Some(format!(
             "frames: functions of the program that {name} runs are not known: it wrote no perf map"
+        ));
+    }
+    let count = names.acquired_for_others(image);
+    let what = plural(count, "descriptor was", "descriptors were");
+    (count > 0).then(|| {
+        format!(
+            "frames: {what} acquired in {name}'s own threads; which functions asked is not known"
         )
     })
 }

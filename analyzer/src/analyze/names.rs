@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use resshim_format::op::Op;
+use resshim_format::op::{Class, Kind, Op};
 
 use crate::analysis::{Names, StackRef};
 use crate::collect::code_maps::CodeMaps;
@@ -43,6 +43,8 @@ pub(super) struct TraceNames<'t> {
     first_seen: HashMap<(u64, u32), u64>,
     /// The trace has stored names.
     has_stored: bool,
+    /// Descriptors that threads of a runtime's own acquired for the program, by image.
+    for_others: HashMap<u32, u64>,
 }
 
 impl<'t> TraceNames<'t> {
@@ -55,7 +57,8 @@ impl<'t> TraceNames<'t> {
         }
         let has_stored = has_store && path.join(symbols::stored::FILE).exists();
         let regions = &trace.regions;
-        let mut names = TraceNames { symbols, regions, first_seen: HashMap::new(), has_stored };
+        let (first_seen, for_others) = Default::default();
+        let mut names = TraceNames { symbols, regions, first_seen, has_stored, for_others };
         names.take_generated(path, trace);
         names
     }
@@ -117,6 +120,11 @@ impl<'t> TraceNames<'t> {
         for index in &asked {
             let site = &model.sites[*index];
             let resolved = self.site(at(index));
+            let exe = model.images.get(site.image as usize).map_or("", |image| &image.exe);
+            let kind = Kind::from_name(model.kind_names.name(site.kind));
+            if kind.is_some_and(|kind| kind.class() == Class::Fd) && resolved.is_for_others(exe) {
+                *self.for_others.entry(site.image).or_default() += site.acquired;
+            }
             if let Some(likeness) = resolved.likeness() {
                 let (codes, calls) = resolved.codes.into_iter().unzip();
                 let key = (site.image, site.kind, site.op, likeness);
@@ -127,6 +135,12 @@ impl<'t> TraceNames<'t> {
             put_together(placed, &mut same);
         }
         same
+    }
+
+    /// How many descriptors threads of a runtime's own acquired in an image, none of whose functions is then
+    /// on the stack. Known after [`TraceNames::same_sites`].
+    pub(super) fn acquired_for_others(&self, image: usize) -> u64 {
+        self.for_others.get(&(image as u32)).copied().unwrap_or(0)
     }
 
     /// What kept binaries from giving names.

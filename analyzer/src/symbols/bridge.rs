@@ -66,7 +66,7 @@ mod tests {
 
     fn user(exe: &str, frames: &[Frame]) -> usize {
         let origins: Vec<_> = frames.iter().map(|f| origin(f, exe)).collect();
-        first_own(&origins)
+        first_own(frames, &origins)
     }
 
     #[test]

@@ -41,6 +41,15 @@ pub fn runtime_of(frame: &Frame) -> Option<Runtime> {
     [Runtime::CPython, Runtime::Java].into_iter().find(|r| frame.module == module_name(*r))
 }
 
+/// The function for a line of text: of Java the class and the method, without the packages that lead the path of
+/// its file too.
+pub fn short_function(frame: &Frame) -> &str {
+    let name = frame.function.as_str();
+    let is_java = runtime_of(frame) == Some(Runtime::Java) && frame.file.contains('/');
+    let class = name.rmatch_indices('.').nth(1).filter(|_| is_java);
+    class.and_then(|(dot, _)| name.get(dot + 1..)).unwrap_or(name)
+}
+
 /// Puts the managed frames of a stack among its native ones, in their place.
 pub(super) fn weave(
     stack: &Stack,
@@ -164,6 +173,25 @@ mod tests {
         let stack = vec![native("os_open", "/py"), native("", "/py")];
         let frames = woven(stack, Runtime::CPython, &[(1, false), (2, true), (9, true)]);
         assert_eq!(frames, ["os_open:0", ":0", "f1:10", "f2:20", ":90"]);
+    }
+
+    #[test]
+    fn packages_stand_in_the_path_or_before_the_class() {
+        let short = |module: &str, function: &str, file: &str| {
+            let (function, file, module) = (function.into(), file.into(), module.into());
+            short_function(&Frame { function, file, module, ..Frame::default() }).to_owned()
+        };
+        let file = "com/acme/shop/Store.java";
+        assert_eq!(short("Java", "com.acme.shop.Store$Row.leaky", file), "Store$Row.leaky");
+        assert_eq!(
+            short("Java", "com.acme.shop.Store$$Lambda$8.get", ""),
+            "com.acme.shop.Store$$Lambda$8.get"
+        );
+        assert_eq!(short("Java", "Store.leaky", "Store.java"), "Store.leaky");
+        assert_eq!(
+            short("CPython", "Store.load.<locals>.leaky", "/srv/a.py"),
+            "Store.load.<locals>.leaky"
+        );
     }
 
     #[test]

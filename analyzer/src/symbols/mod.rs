@@ -106,6 +106,13 @@ impl ResolvedSite {
         let frames = &self.site.frames;
         frames.iter().any(generated::is_told).then(|| generated::likeness(frames))
     }
+    /// Whether it is of a thread that works for the program elsewhere, such as those of node's pool, in a process of
+    /// this executable: the stack does not begin where the process does, and leads through nothing of the program.
+    pub fn is_for_others(&self, exe: &str) -> bool {
+        let outermost = self.site.frames.last();
+        let is_main = |frame: &Frame| user::file_name(&frame.module) == user::file_name(exe);
+        self.is_blind && outermost.is_some_and(|frame| !frame.module.is_empty() && !is_main(frame))
+    }
     /// The first frame of the program's own code.
     pub fn user_frame(&self) -> Option<&Frame> {
         self.site.frames.get(self.site.user)
@@ -441,7 +448,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
             }
         }
     }
-    let first = user::first_own(&origins);
+    let first = user::first_own(&frames, &origins);
     let is_blind = user::is_blind(&frames, &origins);
     let is_managed_mapping = user::is_managed_memory(&frames, &origins, true);
     let is_managed_block = user::is_managed_memory(&frames, &origins, false);
@@ -472,7 +479,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         is_blind,
         is_managed_mapping,
         is_managed_block,
-        site: Site { user: first, frames },
+        site: Site { user: first, own: own_rank == Origin::Own, frames },
     }
 }
 

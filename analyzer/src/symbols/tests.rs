@@ -113,6 +113,29 @@ fn code_of_no_module_is_in_no_id() {
 }
 
 #[test]
+fn a_stack_that_begins_outside_of_an_interpreter_is_of_a_thread_for_others() {
+    let exe = "/usr/bin/node";
+    let frame = |module: &str, function: &str| Frame {
+        module: module.into(),
+        function: function.into(),
+        ..Frame::default()
+    };
+    let is_for_others = |frames: &[Frame], is_blind| {
+        let site = Site { frames: frames.to_vec(), ..Site::default() };
+        ResolvedSite { site, is_blind, ..ResolvedSite::default() }.is_for_others(exe)
+    };
+    let pool = [frame(exe, "uv__fs_open"), frame("/lib/libc.so.6", "clone3")];
+    assert!(is_for_others(&pool, true));
+    assert!(!is_for_others(&pool, false), "a function of the program is there");
+    assert!(!is_for_others(&[pool[0].clone(), frame(exe, "_start")], true));
+    assert!(
+        !is_for_others(&[pool[0].clone(), frame("", "")], true),
+        "where it begins is not known"
+    );
+    assert!(!is_for_others(&[], true));
+}
+
+#[test]
 fn an_unknown_region_and_an_empty_stack_give_a_site() {
     let mut symbols = symbols(vec![], &[]);
     assert_eq!(symbols.site(99, &stack(&[0x10], 0)).site.frames.len(), 1);

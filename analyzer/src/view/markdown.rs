@@ -53,7 +53,9 @@ fn one(report: &Report, look: &Look, finding: &Finding, at: usize) -> String {
     if let Some(frame) = text::own_frame(&finding.site) {
         let shown = crate::report::Frame { file: look.sources.short(&frame.file), ..frame.clone() };
         out.push_str(&format!("- at {}", markdown_code(&text::place(&shown, 200))));
-        if let Some(code) = look.sources.line(frame) {
+        if !finding.site.own {
+            out.push_str(&format!(": {}", text::NO_OWN_CODE));
+        } else if let Some(code) = look.sources.line(frame) {
             out.push_str(&format!(": {}", markdown_code(&code)));
         }
         out.push('\n');

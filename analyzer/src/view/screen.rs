@@ -126,6 +126,12 @@ fn line_of_code(
     look: &Look,
 ) -> String {
     let shown = crate::report::Frame { file: look.sources.short(&frame.file), ..frame.clone() };
+    if !site.own {
+        let room = width(lead) + 2 + width(text::NO_OWN_CODE);
+        let place = text::place(&shown, look.columns.saturating_sub(room).max(30));
+        let line = format!("{lead}{place}  {}", text::NO_OWN_CODE);
+        return format!("{}\n", truncate(&line, look.columns));
+    }
     let place = text::place(&shown, look.columns.saturating_sub(width(lead) + 24).max(30));
     let code = look.sources.line(frame);
     let aside = match (code, site.frames.first()) {

@@ -24,7 +24,7 @@ fn frame(function: &str, file: &str, line: u32) -> Frame {
 }
 
 fn site(frames: Vec<Frame>, user: usize) -> Site {
-    Site { user, frames }
+    Site { user, own: true, frames }
 }
 
 fn finding(rule: &str, kind: &str, verdict: Verdict, severity: Severity, count: u64) -> Finding {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::escape::{truncate, truncate_left, visible};
 use crate::model::kind::noun;
 use crate::report::{Finding, Frame, Report, Severity, Site, Verdict};
+use crate::symbols::managed::short_function;
 use crate::view::quantity::{bytes, count, growth, moment, plural, seconds, share};
 
 /// Findings in the order of the screen: severity, then growth; then the worst of each kind before
@@ -196,10 +197,13 @@ pub fn own_frame(site: &Site) -> Option<&Frame> {
     site.frames.get(site.user).or_else(|| site.frames.first())
 }
 
+/// What is said of a site whose place is somebody else's code, since there is no other.
+pub const NO_OWN_CODE: &str = "no code of the program on its stack";
+
 /// `accept_loop (src/server.c:42)`, within so many columns where that can be.
 pub fn place(frame: &Frame, columns: usize) -> String {
     let module = if frame.module.is_empty() { "?" } else { base(&frame.module) };
-    let name = match frame.function.as_str() {
+    let name = match short_function(frame) {
         "" => format!("{module}+0x{:x}", frame.offset),
         function => function.to_string(),
     };

@@ -247,9 +247,19 @@ pub fn dropped(frames: &[Frame]) -> usize {
 }
 
 /// Index of the first frame of the program's own code; where there is none, of what comes nearest.
-pub fn first_own(origins: &[Origin]) -> usize {
+pub fn first_own(frames: &[Frame], origins: &[Origin]) -> usize {
     let best = origins.iter().max().copied().unwrap_or(Origin::Unknown);
-    origins.iter().position(|o| *o == best).unwrap_or(0)
+    let mut of_best = (0..origins.len()).filter(|at| origins.get(*at) == Some(&best));
+    let first = of_best.clone().next().unwrap_or(0);
+    if best != Origin::Runtime {
+        return first;
+    }
+    // A runtime's library in the language of the program says more than what it is made of.
+    let tells = |at: &usize| {
+        let frame = frames.get(*at);
+        frame.is_some_and(|f| managed::runtime_of(f).is_some() || generated::is_told(f))
+    };
+    of_best.find(tells).unwrap_or(first)
 }
 
 /// What the executable interprets, if it is one that runs programs of a managed language.
@@ -281,7 +291,7 @@ mod tests {
 
     fn user(exe: &str, frames: &[Frame]) -> usize {
         let origins: Vec<Origin> = frames.iter().map(|f| origin(f, exe)).collect();
-        first_own(&origins)
+        first_own(frames, &origins)
     }
 
     const LIBC: &str = "/usr/lib/x86_64-linux-gnu/libc.so.6";
@@ -320,6 +330,23 @@ mod tests {
         assert_eq!(of("leaky", "/srv/app/app.js"), Origin::Own);
         assert_eq!(of("<module>", "[eval]"), Origin::Own);
         assert_eq!(of("", "/srv/app/app.js"), Origin::Unknown);
+    }
+
+    #[test]
+    fn where_no_own_code_is_a_runtimes_library_comes_before_its_inside() {
+        let exe = "/usr/bin/node";
+        let (inside, library) =
+            (frame(exe, "uv__socket", "core.c"), frame("", "connect", "node:net"));
+        let glue = frame("", "Builtin:CEntry", "");
+        assert_eq!(user(exe, &[inside.clone(), glue.clone(), library.clone()]), 2);
+        assert_eq!(user(exe, &[inside.clone(), glue, inside.clone()]), 0);
+        let own = frame("", "gateway", "/srv/app.js");
+        assert_eq!(user(exe, &[inside.clone(), library, own]), 2);
+        let thread = frame("CPython", "Thread.run", "/usr/lib/python3.11/threading.py");
+        assert_eq!(
+            user("/usr/bin/python3", &[frame("/usr/bin/python3", "os_open", ""), thread]),
+            1
+        );
     }
 
     #[test]

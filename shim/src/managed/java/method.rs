@@ -101,16 +101,18 @@ impl<'a> Method<'a> {
         unsafe { at(self.holder + self.layout.class_name) }
     }
 
-    /// A number that tells this method from every other (symbols are unique), but for hidden classes: the VM
-    /// makes new ones for the same lambda or method handle as it likes, and they count as one.
-    pub fn identity(&self, id: MethodId) -> u64 {
-        let name = hash(self.name_symbol() as u64);
-        let class = self.class();
-        let lasting = without_address(class);
-        if lasting.len() == class.len() {
-            return hash(name ^ hash(self.class_symbol() as u64 ^ hash(id.addr() as u64)));
-        }
-        lasting.iter().fold(name, |sum, byte| hash(sum ^ *byte as u64))
+    /// A number that tells this method from those of another class, name or source file. A class that is
+    /// loaded again (by a loader of its own each time, as scripts and reloaded applications are, or hidden, as
+    /// lambdas) is the same one for whoever reads the report, and must not fill the table of functions.
+    /// Addresses would not do: a symbol goes with the last class that has it.
+    pub fn identity(&self) -> u64 {
+        let parts = [without_address(self.class()), self.name(), self.source()];
+        let bytes = parts.iter().flat_map(|part| part.chunks(8).chain([&b"."[..]]));
+        bytes.fold(0, |sum, part| {
+            let word =
+                part.iter().fold(part.len() as u64, |word, byte| word << 8 | u64::from(*byte));
+            hash(sum ^ word)
+        })
     }
 
     /// Its name.

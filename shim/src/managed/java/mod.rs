@@ -152,7 +152,7 @@ fn word(region: Region, layout: &Layout, call: CallFrame) -> u64 {
     let Some(method) = (unsafe { Method::of(target, layout) }) else {
         return managed(0, 0, false);
     };
-    let row = codes::row(region, method.identity(call.method), |give| {
+    let row = codes::row(region, method.identity(), |give| {
         method.describe(|name, file| {
             give(&Code {
                 runtime: Runtime::Java,
