@@ -257,6 +257,31 @@ impl Story {
         ));
     }
 
+    /// Image 0 forks a child, which ends at `ended` and is never waited for.
+    pub fn child(&mut self, at: u64, stack: u32, ended: u64) {
+        let child = self.image(at, 1);
+        let fork = child as u32;
+        self.change(child, |image| image.parent_fork = fork);
+        let pid = 100 + child as u32;
+        self.tell(at, 0, 1, Op::Fork, stack, &[pid as u64, fork as u64]);
+        self.end(ended, child, End::Exited);
+        let site = self.sites.entry((0, stack, Kind::Process as u8)).or_default();
+        if site.acquired.is_empty() {
+            site.first = at * MS;
+        }
+        site.acquired.push(at * MS);
+        self.images[0].tables.children.push(rows::Child {
+            row: fork,
+            state: RowState::Live,
+            pid,
+            site: stack * 100 + Kind::Process as u32,
+            acquired: at * MS,
+            fork,
+            op: Some(Op::Fork),
+            status: 0,
+        });
+    }
+
     fn tables(&mut self) {
         // A row of the site table is named by stack × 100 + kind: unique in these stories.
         let row_of = |stack: u32, kind: u8| stack * 100 + kind as u32;

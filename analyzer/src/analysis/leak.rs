@@ -5,8 +5,8 @@
 //!   `probable` as well where another path of the same line releases what it acquires, and this one does
 //!   not ([`super::siblings`]), and where a program that ended by itself had more and more to its end.
 //! * A thread that has ended and was neither joined nor detached while the program made more there:
-//!   `probable`. Children that have ended and were not reaped: `possible` (a program that ignores
-//!   SIGCHLD never reaps, and is right).
+//!   `probable`. Children that have ended and were not reaped: `probable` where the collector saw that
+//!   SIGCHLD is not ignored, `possible` where nobody looked, nothing where it is (the kernel reaps).
 //! * Threads and children that do not end, while more and more are started: as growing sites.
 //! * What is left when the process is over: `still-open`, only where it was asked for.
 //!
@@ -400,8 +400,27 @@ impl Group<'_> {
         if ended.len() < 2 || first >= self.live.last()?.acquired_ns {
             return None;
         }
+        let life = self.model.lives.get(self.image as usize)?;
+        // What was seen before it had its children may have been before it asked for that.
+        let seen = life.ignored_sigchld.filter(|(_, at_ns)| *at_ns > first);
+        if life.ignored_sigchld.is_some_and(|(ignored, _)| ignored) {
+            return None;
+        }
+        // Who waits for all of them in the end may have been stopped before.
+        let many = match life.ending {
+            Ending::Exit(_) => OUTLIVERS as u64,
+            _ => GROWN,
+        };
+        let since = self.end_ns().saturating_sub(first);
+        let is_probable = seen.is_some() && ended.len() as u64 >= many && since > STARTED_NS;
         let mut draft = self.draft(Verdict::Possible, &ended);
-        draft.confidence = 0.5 * trust(self.model, self.image);
+        draft.confidence = 0.5;
+        if is_probable {
+            draft.verdict = Verdict::Probable;
+            draft.severity = Severity::Error;
+            draft.confidence = 0.9;
+        }
+        draft.confidence *= trust(self.model, self.image);
         Some(draft)
     }
 

@@ -522,3 +522,28 @@ fn what_a_batch_has_more_and_more_of_until_it_ends_is_a_probable_leak() {
     };
     assert!(above_possible(&start(100)).is_empty());
 }
+
+#[test]
+fn zombies_are_judged_by_whether_sigchld_is_ignored() {
+    let verdict = |ignored: Option<(bool, u64)>, count: u64, end: End| {
+        let mut story = Story::new();
+        (0..count).for_each(|i| story.child(i * 100, 20, i * 100 + 10));
+        story.tell(10_000, 0, 1, Op::Phase, 0, &[]);
+        if end != End::Running {
+            story.end(10_000, 0, end);
+        }
+        story.change(0, |image| {
+            image.ignored_sigchld = ignored.map(|(ignored, at)| (ignored, at * 1_000_000));
+        });
+        let findings = story.findings(false);
+        assert!(findings.iter().all(|finding| finding.kind == "process"), "{findings:?}");
+        findings.first().map(|finding| (finding.verdict, finding.count))
+    };
+    let reaps = Some((false, 5_000));
+    assert_eq!(verdict(reaps, 10, End::Exited), Some((Verdict::Probable, 10)));
+    assert_eq!(verdict(reaps, 10, End::Running), Some((Verdict::Possible, 10)));
+    assert_eq!(verdict(reaps, 20, End::Running), Some((Verdict::Probable, 20)));
+    assert_eq!(verdict(None, 20, End::Exited), Some((Verdict::Possible, 20)), "nobody looked");
+    assert_eq!(verdict(Some((false, 5)), 20, End::Exited), Some((Verdict::Possible, 20)), "before");
+    assert_eq!(verdict(Some((true, 5_000)), 20, End::Exited), None, "the kernel reaps");
+}

@@ -93,6 +93,7 @@ impl ProcessId {
             threads: stat.threads,
             fd_size: field("FDSize:").unwrap_or(0) as u32,
             cpu_ticks: stat.cpu_ticks,
+            ignores_sigchld: ignores_sigchld(&status),
         })
     }
 
@@ -130,6 +131,14 @@ impl ProcessId {
         let link = std::fs::read_link(path(self.pid, &format!("fd/{number}"))).ok()?;
         Some(link.to_string_lossy().into_owned())
     }
+}
+
+/// Whether `SIGCHLD` is ignored by the process whose `status` this is.
+fn ignores_sigchld(status: &str) -> Option<bool> {
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    let bit = rustix::process::Signal::CHILD.as_raw() - 1;
+    Some(mask >> bit & 1 != 0)
 }
 
 /// Whether a process lives that was started with this variable (`NAME=value`) in its environment.
@@ -181,6 +190,15 @@ mod tests {
         assert_eq!((stat.state, stat.parent, stat.cpu_ticks), ('S', 1, 11));
         assert_eq!((stat.threads, stat.start_ticks), (3, 1234));
         assert_eq!(parse_stat("7 (a"), None);
+    }
+
+    #[test]
+    fn an_ignored_sigchld_is_told_from_others() {
+        let status =
+            |mask: &str| ignores_sigchld(&format!("Name:\tx\nSigIgn:\t{mask}\nSigCgt:\t0\n"));
+        assert_eq!(status("0000000000010000"), Some(true));
+        assert_eq!(status("fffffffffffeffff"), Some(false));
+        assert_eq!((status("zz"), ignores_sigchld("Name:\tx\n")), (None, None));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub struct Image {
     pub alive: Option<bool>,
     /// When the collector found it ended, `CLOCK_MONOTONIC` ns, 0 = it did not.
     pub found_ended_ns: u64,
+    /// Whether `SIGCHLD` was ignored when the collector last looked; when (`CLOCK_MONOTONIC` ns).
+    pub ignored_sigchld: Option<(bool, u64)>,
     /// Mean bytes between heap samples, 1 = every block.
     pub heap_mean: u64,
     /// Counters of what was lost.
@@ -159,6 +161,10 @@ impl Image {
             end_status: header.end_status,
             alive: region.is_alive,
             found_ended_ns: region.facts.as_ref().map_or(0, |facts| facts.ended_monotonic_ns),
+            ignored_sigchld: region
+                .facts
+                .as_ref()
+                .and_then(|facts| Some((facts.last.ignores_sigchld?, facts.last.monotonic_ns))),
             heap_mean: header.heap_mean,
             losses,
             limit_nofile: header.limit_nofile,

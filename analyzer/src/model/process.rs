@@ -72,6 +72,8 @@ pub struct Life {
     pub ending: Ending,
     /// Next image of the same process: index.
     pub next: Option<u32>,
+    /// Whether it ignored `SIGCHLD` when the collector last looked, and when that was.
+    pub ignored_sigchld: Option<(bool, u64)>,
 }
 
 /// Lives of the images as they say themselves.
@@ -111,7 +113,9 @@ pub fn lives(images: &[Image], clock: &Clock) -> Vec<Life> {
             }
             (None, _) => (Ending::Unknown, None),
         };
-        Life { started_ns, ended_ns, ending, next }
+        let ignored_sigchld =
+            image.ignored_sigchld.map(|(ignored, at)| (ignored, clock.of_monotonic(at)));
+        Life { started_ns, ended_ns, ending, next, ignored_sigchld }
     };
     images.iter().enumerate().map(life).collect()
 }

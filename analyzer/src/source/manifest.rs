@@ -158,6 +158,8 @@ pub struct Reading {
     pub fd_size: u32,
     /// CPU time, clock ticks.
     pub cpu_ticks: u64,
+    /// `SIGCHLD` was ignored: the kernel reaps this process's children (`SigIgn`; not known: it could not be read).
+    pub ignores_sigchld: Option<bool>,
 }
 
 impl Manifest {
