@@ -137,6 +137,11 @@ impl Outlivers {
         (-self.expected).exp()
     }
 
+    /// How sure one may be that it is a leak, where `looks` sites are judged.
+    pub fn sureness(&self, looks: f64) -> f64 {
+        1.0 - (self.chance() * looks).max(0.001) * 10.0
+    }
+
     /// They came evenly all along: at least an eighth of them in each quarter.
     pub fn are_even(&self, first_ns: u64, until_ns: u64) -> bool {
         let quarters = self.quarters(first_ns, until_ns);

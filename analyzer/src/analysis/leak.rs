@@ -4,6 +4,7 @@
 //!   also nothing older than the site's own released lifetimes was ever released.
 //!   `probable` as well where another path of the same line releases what it acquires, and this one does
 //!   not ([`super::siblings`]), and where a program that ended by itself had more and more to its end.
+//! * What a service gave back only as it ended ([`super::late`]): judged as it stood when its work ended.
 //! * A thread that has ended and was neither joined nor detached while the program made more there:
 //!   `probable`. Children that have ended and were not reaped: `probable` where the collector saw that
 //!   SIGCHLD is not ignored, `possible` where nobody looked, nothing where it is (the kernel reaps).
@@ -20,6 +21,7 @@ use resshim_format::table::RowState;
 use serde_json::json;
 
 use super::growth::{Growth, Outlivers, active_until, growth, is_judged_by};
+use super::late::{self, LATE};
 use super::siblings::LostPath;
 use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
 use crate::collect::code_maps::is_map;
@@ -73,12 +75,7 @@ impl Analysis for Leak {
         let mut drafts = Vec::new();
         for ((image, site, kind), mut live) in groups {
             live.sort_by_key(|live| live.acquired_ns);
-            let active_ns = *active.entry(image).or_insert_with(|| {
-                let sites = model.sites.iter().filter(|site| site.image == image);
-                // Sampled blocks come in thousands: they would outvote the rest.
-                let sites = sites.filter(|site| site.kind != Kind::Heap.into());
-                active_until(sites, model.end_of(image))
-            });
+            let active_ns = *active.entry(image).or_insert_with(|| work_ended(model, image));
             let releasing = releasing.get(&(image, kind)).map_or(&[][..], Vec::as_slice);
             let group = Group { model, image, site, live, active_ns, releasing };
             let found = match group.live[0].handle {
@@ -88,6 +85,23 @@ impl Analysis for Leak {
             };
             drafts.extend(found.or_else(|| group.still_open(options)));
         }
+        let is_over = |image: u32| {
+            let life = model.lives.get(image as usize)?;
+            let is_short = model.end_of(image).saturating_sub(life.started_ns) < STARTED_NS;
+            (life.ending.is_over() && !is_short).then(|| work_ended(model, image))
+        };
+        let is_known = |site: u32| {
+            let at = model.sites.get(site as usize).map(|site| (site.image, site.stack, site.kind));
+            let is_it = |draft: &Draft| at == Some((draft.at.image, draft.at.stack, draft.kind));
+            drafts.iter().any(|draft| is_it(draft) && draft.verdict > Verdict::Possible)
+        };
+        let late = late::find(model, looks, is_over, is_known);
+        // What is proven takes the place of what was possible.
+        let is_at = |one: &Draft, other: &Draft| (one.at, one.kind) == (other.at, other.kind);
+        let is_proven =
+            |draft: &Draft| late.iter().any(|l| l.lost_path.is_none() && is_at(l, draft));
+        drafts.retain(|draft| !is_proven(draft));
+        drafts.extend(late);
         drafts
     }
 
@@ -102,6 +116,9 @@ impl Analysis for Leak {
             }
             (_, "thread") => format!("{what} started by {place} ended, never joined or detached"),
             (_, "process") => format!("{what} of {place} ended, never waited for"),
+            _ if draft.evidence.contains_key(LATE) => {
+                format!("{what} from {place} released only as the process ended")
+            }
             (Verdict::Possible, _) => format!("{what} from {place}, and more all the time"),
             _ => format!("{what} from {place} never released"),
         }
@@ -156,6 +173,14 @@ impl Analysis for Leak {
             ),
         }
     }
+}
+
+/// When the work of an image ended.
+fn work_ended(model: &Model, image: u32) -> u64 {
+    let sites = model.sites.iter().filter(|site| site.image == image);
+    // Sampled blocks come in thousands: they would outvote the rest.
+    let sites = sites.filter(|site| site.kind != Kind::Heap.into());
+    active_until(sites, model.end_of(image))
 }
 
 /// Whether a resource can be a leak at all.
@@ -310,8 +335,7 @@ impl Group<'_> {
         draft.evidence.insert("older_than_any_released".to_owned(), json!(old));
         if verdict == Verdict::Probable {
             draft.severity = Severity::Error;
-            let sure = 1.0 - (out.chance() * looks).max(0.001) * 10.0;
-            draft.confidence = sure * trust(self.model, self.image);
+            draft.confidence = out.sureness(looks) * trust(self.model, self.image);
         } else {
             draft.confidence = 0.4 * trust(self.model, self.image);
         }

@@ -11,6 +11,7 @@ pub mod growth;
 #[cfg(test)]
 mod hand_built;
 mod invalid_free;
+mod late;
 pub mod leak;
 #[cfg(test)]
 mod own_kinds;

@@ -113,8 +113,7 @@ impl<'m> Siblings<'m> {
         let Some(out) = path.outlived(released, longest_ns) else { return false };
         draft.verdict = Verdict::Probable;
         draft.severity = Severity::Error;
-        let sure = 1.0 - (out.chance() * path.looks).max(0.001) * 10.0;
-        draft.confidence = sure * trust(model, draft.at.image);
+        draft.confidence = out.sureness(path.looks) * trust(model, draft.at.image);
         draft.evidence.insert("siblings_released".to_owned(), json!(released));
         draft.evidence.insert("siblings_longest_s".to_owned(), json!(seconds(longest_ns)));
         let older = json!(out.acquired_ns.len());

@@ -547,3 +547,48 @@ fn zombies_are_judged_by_whether_sigchld_is_ignored() {
     assert_eq!(verdict(Some((false, 5)), 20, End::Exited), Some((Verdict::Possible, 20)), "before");
     assert_eq!(verdict(Some((true, 5_000)), 20, End::Exited), None, "the kernel reaps");
 }
+
+/// Sessions, and then a shutdown that takes 50 ms and closes all that is open.
+fn shut_down(sessions: impl Iterator<Item = (u64, Option<u64>)>, until: u64) -> Vec<Finding> {
+    let sessions = sessions.enumerate().map(|(i, (start, end))| {
+        let in_the_end = until + 400 + i as u64 % 50;
+        (start, Some(end.filter(|end| *end < until).unwrap_or(in_the_end)))
+    });
+    let mut story = play(sessions.collect(), until + 500);
+    story.end(until + 500, 0, End::Exited);
+    story.findings(false)
+}
+
+#[test]
+fn what_only_the_shutdown_releases_was_forgotten_while_it_worked() {
+    let mut random = Random(11);
+    let forgets = (0..2000).map(|i| {
+        let lifetime = random.lognormal(20.0, 1.0) as u64 + 1;
+        (i * 30, (random.unit() > 0.05).then_some(i * 30 + lifetime))
+    });
+    let findings = shut_down(forgets, 60_000);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let leak = &findings[0];
+    assert_eq!((leak.verdict, leak.severity), (Verdict::Probable, Severity::Error));
+    assert!((60..150).contains(&leak.count), "{}", leak.count);
+    assert!(leak.title.contains("released only as the process ended"), "{}", leak.title);
+    assert!(leak.evidence["released_only_at_the_end"].as_u64() >= Some(leak.count));
+}
+
+#[test]
+fn sessions_that_a_shutdown_ends_are_no_leak() {
+    let mut random = Random(13);
+    for median in [100.0, 3_000.0] {
+        for _ in 0..10 {
+            let sessions = (0..3000)
+                .map(|i| (i * 20, Some(i * 20 + 1 + random.lognormal(median, 1.5) as u64)));
+            let findings = shut_down(sessions, 60_000);
+            assert!(above_possible(&findings).is_empty(), "{findings:?}");
+        }
+    }
+    // A pool that is filled in the first second, beside short uses.
+    let pool = (0..20).map(|i| (i * 40 + 5, None));
+    let sessions = (0..2000).map(|i| (i * 30, Some(i * 30 + 20))).chain(pool);
+    let findings = shut_down(sessions, 60_000);
+    assert!(above_possible(&findings).is_empty(), "{findings:?}");
+}

@@ -130,31 +130,37 @@ impl ClosedSet {
         }
     }
 
+    /// Calls `look` with each that is stored, in no order that means anything.
+    pub fn each(&self, mut look: impl FnMut(Closed)) {
+        for file in &self.files {
+            // A file that has become unreadable costs its rows, not the report.
+            if let Ok(frame) = read_back(file) {
+                let _ = each_row(&frame, &mut look);
+            }
+        }
+        for frame in &self.frames {
+            let _ = each_row(frame, &mut look);
+        }
+        let times = self.open.acquired_ns.iter().zip(&self.open.lifetime_ns);
+        for (site, (acquired_ns, lifetime_ns)) in self.open.site.iter().zip(times) {
+            look(Closed { site: *site, acquired_ns: *acquired_ns, lifetime_ns: *lifetime_ns });
+        }
+    }
+
     /// Lifetimes by group; `group` says which one (below `groups`) a site belongs to, if any.
     pub fn samples(&self, groups: usize, group: impl Fn(u32) -> Option<usize>) -> Vec<Sample> {
         let share = self.rows.div_ceil(SAMPLE).max(1);
         let mut row = 0_u64;
         let mut samples = vec![Sample::default(); groups];
-        let mut add = |site: u32, lifetime_ns: u64| {
+        self.each(|closed| {
             row += 1;
             if !is_sampled(row, share) {
                 return;
             }
-            if let Some(sample) = group(site).and_then(|group| samples.get_mut(group)) {
-                sample.lifetimes_ns.push(lifetime_ns);
+            if let Some(sample) = group(closed.site).and_then(|group| samples.get_mut(group)) {
+                sample.lifetimes_ns.push(closed.lifetime_ns);
             }
-        };
-        for file in &self.files {
-            // A file that has become unreadable costs its rows, not the report.
-            if let Ok(frame) = read_back(file) {
-                let _ = each_row(&frame, &mut add);
-            }
-        }
-        for frame in &self.frames {
-            let _ = each_row(frame, &mut add);
-        }
-        let open = self.open.site.iter().zip(&self.open.lifetime_ns);
-        open.for_each(|(site, lifetime)| add(*site, *lifetime));
+        });
         for sample in &mut samples {
             sample.lifetimes_ns.sort_unstable();
         }
@@ -169,11 +175,13 @@ fn is_sampled(row: u64, share: u64) -> bool {
     share == 1 || (mixed >> 33).is_multiple_of(share)
 }
 
-fn each_row(frame: &DataFrame, add: &mut impl FnMut(u32, u64)) -> PolarsResult<()> {
-    let sites = frame.column("site")?.u32()?;
-    let lifetimes = frame.column("lifetime_ns")?.u64()?;
-    let rows = sites.into_no_null_iter().zip(lifetimes.into_no_null_iter());
-    rows.for_each(|(site, lifetime)| add(site, lifetime));
+fn each_row(frame: &DataFrame, look: &mut impl FnMut(Closed)) -> PolarsResult<()> {
+    let sites = frame.column("site")?.u32()?.into_no_null_iter();
+    let acquired = frame.column("acquired_ns")?.u64()?.into_no_null_iter();
+    let lifetimes = frame.column("lifetime_ns")?.u64()?.into_no_null_iter();
+    for (site, (acquired_ns, lifetime_ns)) in sites.zip(acquired.zip(lifetimes)) {
+        look(Closed { site, acquired_ns, lifetime_ns });
+    }
     Ok(())
 }
 
@@ -199,8 +207,7 @@ fn spill(frames: Vec<DataFrame>) -> PolarsResult<File> {
 fn read_back(file: &File) -> PolarsResult<DataFrame> {
     let mut file = file.try_clone()?;
     file.seek(SeekFrom::Start(0))?;
-    let columns = vec!["site".to_owned(), "lifetime_ns".to_owned()];
-    IpcReader::new(file).with_columns(Some(columns)).finish()
+    IpcReader::new(file).finish()
 }
 
 #[cfg(test)]
