@@ -2,8 +2,9 @@
 //! server's registry that its shutdown clears. At the exit nothing is left, and all the same the service had more
 //! and more of them as long as it worked.
 //!
-//! So a process that is over is looked at as it stood when its work ended ([`super::growth::active_until`]), by the
-//! rules for one that runs: what was released later is live there, and says nothing of how long lifetimes are.
+//! So a site of a process that is over is looked at as it stood when it acquired for the last time, if that was
+//! about when the work ended ([`super::growth::active_until`], which knows it by its buckets only), by the rules for
+//! one that runs: what was released later is live there, and says nothing of how long lifetimes are.
 //! Memory is left out: a program that builds something up, uses it and frees it is as it should be.
 
 use std::collections::{BTreeMap, HashMap};
@@ -45,7 +46,8 @@ pub fn find(
     model.closed.each(|closed| {
         let Some(site) = model.sites.get(closed.site as usize) else { return };
         let active = *ended.entry(site.image).or_insert_with(|| active_ns(site.image));
-        let (Some(active), true) = (active, is_descriptor(model, site)) else { return };
+        let Some(active) = active.filter(|_| is_descriptor(model, site)) else { return };
+        let Some(active) = last_look(site, active) else { return };
         let late = by_site.entry(closed.site).or_default();
         if closed.acquired_ns.saturating_add(closed.lifetime_ns) <= active {
             late.longest_ns = late.longest_ns.max(closed.lifetime_ns);
@@ -61,10 +63,18 @@ pub fn find(
     let mut drafts = Vec::new();
     for (index, late) in sites.into_iter().filter(|(index, _)| !is_known(*index)) {
         let Some(site) = model.sites.get(index as usize) else { continue };
-        let Some(active) = ended.get(&site.image).copied().flatten() else { continue };
+        let active = ended.get(&site.image).copied().flatten();
+        let Some(active) = active.and_then(|active| last_look(site, active)) else { continue };
         drafts.extend(judge(model, (index, site), late, active, looks));
     }
     drafts
+}
+
+/// When a site is looked at: at its last acquisition, unless others worked on for long.
+fn last_look(site: &SiteStats, active_ns: u64) -> Option<u64> {
+    let last = site.last_ns.min(active_ns);
+    let worked = active_ns.saturating_sub(site.first_ns);
+    (active_ns - last <= worked / 8).then_some(last)
 }
 
 fn is_descriptor(model: &Model, site: &SiteStats) -> bool {
