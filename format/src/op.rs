@@ -150,6 +150,8 @@ ops! {
     /// stands in the manifest of the trace.
     67 Reconciled "reconciled" Fd Acquire;
     68 PidfdOpen "pidfd_open" Fd Acquire;
+    /// `posix_openpt`, and both ends of `openpty`.
+    69 Openpty "openpty" Fd Acquire;
     70 IoUringSetup "io_uring_setup" Fd Acquire;
 
     // Threads: 128-143.

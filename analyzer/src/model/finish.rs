@@ -298,6 +298,7 @@ fn usual_kind(op: Op) -> KindId {
         Op::MemfdCreate => Kind::Memfd,
         Op::PidfdOpen => Kind::Pidfd,
         Op::Opendir => Kind::Dir,
+        Op::Openpty => Kind::Pty,
         _ => match op.class() {
             Class::Thread => Kind::Thread,
             Class::Process => Kind::Process,

@@ -9,13 +9,14 @@ pub mod process;
 pub mod raw;
 pub mod socket;
 pub mod stream;
+pub mod terminal;
 pub mod thread;
 
 use crate::table::Hook;
 
 /// All hooks.
 pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
-    let families: [&'static [Hook]; 10] = [
+    let families: [&'static [Hook]; 11] = [
         cold::HOOKS,
         fd::HOOKS,
         heap::HOOKS,
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Hook> + Clone {
         raw::HOOKS,
         socket::HOOKS,
         stream::HOOKS,
+        terminal::HOOKS,
         thread::HOOKS,
     ];
     families.into_iter().flatten()
