@@ -302,8 +302,11 @@ class Replay:
                 self._event(process)
             descriptor.cloexec = cloexec
 
-    def _on_ioctl(self, call, process, _):
+    def _on_ioctl(self, call, process, origin):
         arguments = call.arguments
+        if arguments[1] == "TIOCGPTPEER" and call.result is not None and call.result >= 0:
+            descriptor = Descriptor("pty", "CLOEXEC" in call.text, origin.function, call.tid, origin.is_seen)
+            self._add(process, call.result, descriptor)
         if call.result == 0 and arguments[1] in ("FIOCLEX", "FIONCLEX"):
             if descriptor := process.descriptors.get(number(arguments[0])):
                 descriptor.cloexec = arguments[1] == "FIOCLEX"
