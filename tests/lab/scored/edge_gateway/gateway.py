@@ -58,16 +58,16 @@ class Answer(asyncio.DatagramProtocol):
 class Health:
     """Asks upstream by UDP how it is."""
 
-    def __init__(self, address, dice):
-        self.address, self.dice, self.waiting = address, dice, {}
+    def __init__(self, address):
+        self.address, self.waiting = address, {}
 
-    async def probe(self, number):
+    async def probe(self, number, lost):
         transport, answer = await asyncio.get_running_loop().create_datagram_endpoint(Answer, remote_addr=self.address)  # LAB:probe
         PROBE.take()
         self.waiting[number] = transport
-        transport.sendto(b"drop" if self.dice.random() < 1 / 12 else b"ping")
+        transport.sendto(b"drop" if lost else b"ping")
         try:
-            await asyncio.wait_for(answer.came, 0.4)
+            await asyncio.wait_for(answer.came, 1)
         except asyncio.TimeoutError:
             PROBE.leaked += 1
             return False
@@ -169,16 +169,16 @@ def clients(address, gate, seed):
 
 
 async def gateway(listener, upstream_at, probe_at, go, seed):
-    dice = random.Random(f"gateway {seed}")
-    service = Gateway(upstream_at, KeepAlive(upstream_at, 10), dice)
-    health = Health(probe_at, dice)
+    dice = random.Random(f"probes {seed}")
+    service = Gateway(upstream_at, KeepAlive(upstream_at, 10), random.Random(f"gateway {seed}"))
+    health = Health(probe_at)
     server = await asyncio.start_server(service.serve, sock=listener)
     print("START", flush=True)
     sys.stdin.readline()
     os.write(go, b"g")
     probes = []
     for number in range(800):
-        probes.append(asyncio.create_task(health.probe(number)))
+        probes.append(asyncio.create_task(health.probe(number, dice.random() < 1 / 12)))
         await asyncio.sleep(dice.uniform(0.01, 0.02))
     await asyncio.gather(*probes)
     await service.all_done.wait()
