@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::fail_on::Rules;
+use crate::model::trail::filter::Wanted;
 
 /// Finds resources that a program never gives back, and names the line that acquired them.
 #[derive(Debug, Parser)]
@@ -34,6 +35,8 @@ pub enum Command {
     Record(Record),
     /// Show lifecycles and findings of a trace.
     Report(Report),
+    /// Show what happened to each resource: who acquired it, passed it on, released it.
+    Audit(Audit),
     /// Say whether a program can be traced here, and what to do where it cannot.
     Doctor(Doctor),
     /// Print the LD_PRELOAD line for a shell or a unit file.
@@ -208,6 +211,51 @@ pub struct Report {
     /// Output.
     #[command(flatten)]
     pub out: Output,
+}
+
+/// How a trail is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LinesFormat {
+    /// For a terminal: resource by resource.
+    #[default]
+    Table,
+    /// One object a line, a line a step (docs/guide.md).
+    Json,
+}
+
+/// Options of `resshim audit`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "A resource is shown with all of its steps, in every process, if some step of it is what the \
+options ask for.\n\nExamples:\n  resshim audit --kind tcp TRACE\n  \
+resshim audit --handle fd:7 --pid 4242 --stacks TRACE\n  \
+resshim audit --since 10m --format json TRACE"
+)]
+pub struct Audit {
+    /// Trace: what `run` or `record` wrote, or a directory of the bare shim.
+    #[arg(value_name = "TRACE")]
+    pub trace: PathBuf,
+    /// Resources that this process had to do with.
+    #[arg(long, value_name = "PID")]
+    pub pid: Option<u32>,
+    /// Resources of this kind.
+    #[arg(long, value_name = "KIND")]
+    pub kind: Option<String>,
+    /// Resources that had this handle, e.g. fd:7, thread:TID, pid:PID, heap:0xADDRESS.
+    #[arg(long, value_name = "HANDLE")]
+    pub handle: Option<Wanted>,
+    /// Resources to which something happened from this time of the trace on, e.g. 90s, 10m.
+    #[arg(long, value_name = "T", value_parser = parse_duration)]
+    pub since: Option<std::time::Duration>,
+    /// Every frame of each call stack.
+    #[arg(long)]
+    pub stacks: bool,
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: LinesFormat,
+    /// Write to FILE instead of standard output.
+    #[arg(short, long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Options of `resshim doctor`.

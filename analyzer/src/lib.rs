@@ -5,6 +5,7 @@
 //!
 //! | module | owns |
 //! |---|---|
+//! | [`audit`] | the public types of an audit trail |
 //! | [`cli`] | the shape of the command line |
 //! | [`cmd`] | one file a command: options → model → analysis → view |
 //! | [`collect`] | the collector: live regions → trace |
@@ -22,6 +23,7 @@
 
 pub mod analysis;
 pub mod analyze;
+pub mod audit;
 pub mod cli;
 pub mod cmd;
 pub mod collect;

@@ -45,6 +45,8 @@ fn bad_usage_is_one_line_with_a_hint() {
         &["report", "--fail-on", "leek"],
         &["report", "--fail-on", "leak:sure"],
         &["report", "--pid", "many"],
+        &["audit"],
+        &["audit", "/no/such/trace"],
         &["run"],
         &["run", "--fail-code", "1000", "--", "true"],
         &["gc"],
@@ -98,6 +100,8 @@ fn what_is_no_trace_is_refused_in_one_line() {
             &Launch::cli().args(["report"]).args([&name]).run(),
             name.to_str().expect("name"),
         );
+        let audit = Launch::cli().args(["audit"]).args([&name]).run();
+        assert_refused(&audit, name.to_str().expect("name"));
     }
 }
 

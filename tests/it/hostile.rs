@@ -9,8 +9,11 @@ use resshim_tests::launch::{Ending, Launch};
 use resshim_tests::program;
 use resshim_tests::scratch::Scratch;
 
-/// Every way to print a report.
+/// Every way to print a report, and what else shows names of a trace.
 const VIEWS: &[&[&str]] = &[
+    &["audit"],
+    &["audit", "--stacks"],
+    &["audit", "--format", "json"],
     &["--format", "table"],
     &["--all"],
     &["--format", "markdown"],
@@ -41,7 +44,10 @@ fn outside_code(line: &str) -> String {
 
 /// The report in one view, in this directory; what no view may hold is not in it.
 fn view(args: &[&str], more: &[&str], trace: &Path, directory: &Path) -> String {
-    let report = Launch::cli().args(["report", "--at-exit"]).args(args).args(more).args([trace]);
+    let report = match args.first() {
+        Some(&"audit") => Launch::cli().args(args).args([trace]),
+        _ => Launch::cli().args(["report", "--at-exit"]).args(args).args(more).args([trace]),
+    };
     let report = report.directory(directory).env("COLUMNS", "80").run();
     assert_eq!(report.ending, Ending::Exit(0), "{args:?}: {}", report.stderr_text());
     let text = String::from_utf8(report.stdout).unwrap_or_else(|_| panic!("{args:?}: no UTF-8"));

@@ -2,6 +2,7 @@
 
 mod annotations;
 mod api;
+mod audit;
 mod cli;
 mod collect;
 mod docs;

@@ -11,8 +11,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use resshim_analyzer::analyze::audit::{Order, audit};
 use resshim_analyzer::analyze::{Options, analyze};
 use resshim_analyzer::cli::Format;
+use resshim_analyzer::model::trail::filter::Filter;
 use resshim_analyzer::symbols::source_line::SourceLines;
 use resshim_analyzer::view::{self, Look};
 use resshim_tests::launch::{Ending, Launch};
@@ -52,7 +54,7 @@ fn a_damaged_trace_gives_a_report_or_one_error() {
             .env("MUTATED_CASES", cases.to_string())
             .env("MUTATED_SEED", seed.to_string())
             .env("RUST_BACKTRACE", "1")
-            .limit(Duration::from_secs(60 + cases * 2))
+            .limit(Duration::from_secs(60 + cases * 4))
             .inside(&["sh", "-c", &format!("ulimit -v {MOST_SPACE}; exec \"$@\""), "sh"])
             .run();
         let said = outcome.stdout_text() + &outcome.stderr_text();
@@ -68,7 +70,7 @@ fn in_a_process_of_its_own() {
     let Some(directory) = std::env::var_os("MUTATED").map(PathBuf::from) else { return };
     let (cases, seed) = (asked("MUTATED_CASES", CASES), asked("MUTATED_SEED", 1));
     // Names are stored by the first report; they are one of the files to be damaged.
-    survives(&directory, "whole");
+    survives(&directory, "whole", Order::Resources);
     let files = files(&directory);
     assert!(files.len() >= 3, "{files:?}");
     let mut random = Random(seed | 1);
@@ -87,7 +89,8 @@ fn in_a_process_of_its_own() {
             originals.push(Kept::of(file));
             what += &format!(" {} {};", file.display(), random.damage(file));
         }
-        refused += u32::from(!survives(&directory, &what));
+        let order = if case % 2 == 0 { Order::Resources } else { Order::Steps };
+        refused += u32::from(!survives(&directory, &what, order));
         let took = processor_time() - before;
         if took > slowest.0 {
             slowest = (took, what);
@@ -96,7 +99,7 @@ fn in_a_process_of_its_own() {
             original.restore();
         }
     }
-    assert!(survives(&directory, "whole again"), "the files were not restored");
+    assert!(survives(&directory, "whole again", Order::Steps), "the files were not restored");
     eprintln!(
         "\ndamaged {}: {cases} cases, {refused} refused, slowest {slowest:?}, peak {} KiB",
         directory.display(),
@@ -107,7 +110,7 @@ fn in_a_process_of_its_own() {
 }
 
 /// Whether there was a report. Every view of it can be made, in lines that are none of a CI's commands.
-fn survives(trace: &Path, what: &str) -> bool {
+fn survives(trace: &Path, what: &str, order: Order) -> bool {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
         let report = analyze(trace, &Options { at_exit: true, pid: None });
         let report = match report {
@@ -130,9 +133,27 @@ fn survives(trace: &Path, what: &str) -> bool {
             assert!(!text.contains('\x1b'), "{text}");
         }
         view::two_lines(&report);
+        survives_audit(trace, order);
         true
     }));
     attempt.unwrap_or_else(|_| panic!("{what}"))
+}
+
+/// The trail of the same trace, in both of its views.
+fn survives_audit(trace: &Path, order: Order) {
+    let mut table = view::audit::Table::new(&Look::plain(true, SourceLines::of(None)));
+    let show = |text: &str| {
+        assert!(!text.lines().any(|line| line.starts_with("::")), "{text}");
+        assert!(!text.contains('\x1b'), "{text}");
+    };
+    let summary = audit(trace, &Filter::default(), order, &mut |parts| {
+        for part in parts {
+            show(&view::audit::json(&part)?);
+            show(&table.part(part));
+        }
+        Ok(())
+    });
+    show(&table.end(&summary.expect("what has a report has a trail")));
 }
 
 /// Files of the trace, and of the directories in it.

@@ -69,7 +69,7 @@ pub const ALL: &[&dyn Analysis] = &[
 ];
 
 /// A stack of an image.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StackRef {
     /// Index of the image.
     pub image: u32,

@@ -2,6 +2,7 @@
 //!
 //! The one place where source, model, analysis and symbols meet; commands call [`analyze`].
 
+pub mod audit;
 mod generated;
 mod names;
 
@@ -34,6 +35,9 @@ use crate::source::trace::{Trace, TraceRegion};
 /// Clock ticks of `/proc` a second: 100 on every Linux architecture that is built for.
 const USER_HZ: f64 = 100.0;
 
+/// Processes that a message names.
+const LISTED: usize = 20;
+
 /// What was asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -52,19 +56,13 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     compare_living(&mut trace);
     let images = images(&trace, options);
     if let Some(pid) = options.pid.filter(|_| images.iter().all(|image| image.pid == 0)) {
-        let pids: HashSet<u32> = trace.regions.iter().map(|r| r.state.header.pid).collect();
-        let mut pids: Vec<String> = pids.iter().map(u32::to_string).collect();
-        pids.sort_unstable();
-        let why = format!("has no process {pid}");
-        return Err(Error::input(path, why, format!("its processes: {}", pids.join(", "))));
+        return Err(no_such_process(
+            path,
+            &crate::analyze::images(&trace, &Options::default()),
+            pid,
+        ));
     }
-    let mut lives = lives(&images, &trace.clock);
-    if let Some(manifest) = &trace.manifest
-        && let Some(ending) = manifest.command_end.as_deref().and_then(Ending::from_text)
-    {
-        let ended = trace.clock.of_monotonic(manifest.ended_monotonic_ns);
-        process::apply_command(&mut lives, &images, manifest.command_pid, ending, ended);
-    }
+    let lives = whole_lives(&trace, &images);
     let ends: Vec<Option<u64>> = lives.iter().map(|life| life.ended_ns).collect();
     let mut fold = Fold::new(&images, &ends);
     let mut events = trace.events();
@@ -108,6 +106,30 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
         findings,
         unjudged,
     })
+}
+
+fn no_such_process(path: &Path, images: &[Image], pid: u32) -> Error {
+    let pids: HashSet<u32> = images.iter().map(|image| image.pid).filter(|pid| *pid != 0).collect();
+    let mut pids: Vec<u32> = pids.into_iter().collect();
+    pids.sort_unstable();
+    let mut listed: Vec<String> = pids.iter().take(LISTED).map(u32::to_string).collect();
+    if pids.len() > LISTED {
+        listed.push("…".to_owned());
+    }
+    let hint = format!("its processes: {}", listed.join(", "));
+    Error::input(path, format!("has no process {pid}"), hint)
+}
+
+/// Lives of the images, with what `run` says of the command that it waited for.
+fn whole_lives(trace: &Trace, images: &[Image]) -> Vec<Life> {
+    let mut lives = lives(images, &trace.clock);
+    if let Some(manifest) = &trace.manifest
+        && let Some(ending) = manifest.command_end.as_deref().and_then(Ending::from_text)
+    {
+        let ended = trace.clock.of_monotonic(manifest.ended_monotonic_ns);
+        process::apply_command(&mut lives, images, manifest.command_pid, ending, ended);
+    }
+    lives
 }
 
 /// How near each process came to its limit of descriptors, the nearest first.

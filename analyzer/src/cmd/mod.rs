@@ -1,6 +1,7 @@
 //! The commands. Each takes its options and answers with the exit code, or with an error that
 //! [`failure`] tells.
 
+pub mod audit;
 pub mod doctor;
 pub mod env;
 pub mod failure;
@@ -24,6 +25,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Env(_) => env::run(),
         Command::Gc(options) => gc::run(options),
         Command::Report(options) => report::run(options),
+        Command::Audit(options) => audit::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Schema(options) => schema::run(options),
     }

@@ -62,6 +62,18 @@ impl Mappings {
         true
     }
 
+    /// Sites of those that have a part in this range, lowest first.
+    pub fn touching(&self, start: u64, end: u64) -> impl Iterator<Item = u32> + '_ {
+        let before = self.live.range(..start).next_back();
+        let before = before.filter(move |(at, m)| at.saturating_add(m.length) > start);
+        before.into_iter().chain(self.live.range(start..end.max(start))).map(|(_, m)| m.site)
+    }
+
+    /// Whether something of this site is left.
+    pub fn has_part_of(&self, site: u32) -> bool {
+        self.live.values().any(|mapped| mapped.site == site)
+    }
+
     /// All that are live.
     pub fn iter(&self) -> impl Iterator<Item = (u64, Mapped)> + '_ {
         self.live.iter().map(|(start, mapped)| (*start, *mapped))

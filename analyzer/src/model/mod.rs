@@ -20,6 +20,7 @@ pub mod process;
 pub mod resource;
 pub mod runtimes;
 pub mod series;
+pub mod trail;
 
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 //! data of the traced program: it passes [`crate::escape`] on its way, and no line of a view begins
 //! with a string of a trace.
 
+pub mod audit;
 pub mod json;
 pub mod markdown;
 pub mod progress;
