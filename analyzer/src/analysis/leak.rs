@@ -3,8 +3,8 @@
 //! * A site of a service whose live count keeps growing: `possible` by growth alone, `probable` where
 //!   also nothing older than the site's own released lifetimes was ever released.
 //!   `probable` as well where another path of the same line releases what it acquires, and this one does
-//!   not ([`super::siblings`]), and where a program that ended by itself had more and more to its end.
-//! * What a service gave back only as it ended ([`super::late`]): judged as it stood when its work ended.
+//!   not ([`super::evidence::siblings`]), and where a program that ended by itself had more and more to its end.
+//! * What a service gave back only as it ended ([`super::evidence::late`]): judged as it stood when its work ended.
 //! * A thread that has ended and was neither joined nor detached while the program made more there:
 //!   `probable`. Children that have ended and were not reaped: `probable` where the collector saw that
 //!   SIGCHLD is not ignored, `possible` where nobody looked, nothing where it is (the kernel reaps).
@@ -20,9 +20,10 @@ use resshim_format::op::{Class, Kind};
 use resshim_format::table::RowState;
 use serde_json::json;
 
-use super::growth::{Growth, Outlivers, active_until, growth, is_judged_by};
-use super::late::{self, LATE};
-use super::siblings::LostPath;
+use super::evidence::growth::{Growth, active_until, growth, is_judged_by};
+use super::evidence::late::{self, LATE};
+use super::evidence::siblings::LostPath;
+use super::evidence::survival::Outlivers;
 use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
 use crate::collect::code_maps::is_map;
 use crate::model::Model;
@@ -331,6 +332,9 @@ impl Group<'_> {
         draft.evidence.insert("growth_per_hour".to_owned(), json!(per_second * 3600.0));
         if let Some(growth) = growth {
             draft.evidence.insert("trend_sigma".to_owned(), json!(growth.trend));
+            let (low, high) = growth.interval;
+            let interval = json!([low * 3600.0, high * 3600.0]);
+            draft.evidence.insert("growth_per_hour_interval".to_owned(), interval);
         }
         draft.evidence.insert("older_than_any_released".to_owned(), json!(old));
         if verdict == Verdict::Probable {

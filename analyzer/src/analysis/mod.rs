@@ -7,15 +7,13 @@
 mod bad_close;
 mod double_close;
 mod double_free;
-pub mod growth;
+mod evidence;
 #[cfg(test)]
 mod hand_built;
 mod invalid_free;
-mod late;
 pub mod leak;
 #[cfg(test)]
 mod own_kinds;
-mod siblings;
 #[cfg(test)]
 mod tests;
 
@@ -31,7 +29,7 @@ use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
 use crate::symbols::ResolvedSite;
 use crate::symbols::managed::short_function;
 
-use self::siblings::{LostPath, Siblings};
+use self::evidence::siblings::{LostPath, Siblings};
 
 /// Resources that a finding names.
 const RESOURCES: usize = 32;

@@ -8,9 +8,9 @@ use std::collections::{HashMap, HashSet};
 
 use serde_json::json;
 
-use super::growth::Outlivers;
-use super::leak::{CHANCE, OUTLIVERS, RELEASED};
-use super::{Draft, Names, StackRef, own_frame, seconds, trust};
+use super::survival::Outlivers;
+use crate::analysis::leak::{CHANCE, OUTLIVERS, RELEASED};
+use crate::analysis::{Draft, Names, StackRef, own_frame, seconds, trust};
 use crate::model::Model;
 use crate::model::kind::KindId;
 use crate::model::resource::SiteStats;

@@ -13,7 +13,8 @@ use resshim_format::op::{Class, Kind};
 use serde_json::json;
 
 use super::siblings::LostPath;
-use super::{Draft, StackRef, seconds, trust};
+use crate::analysis::leak::OUTLIVERS;
+use crate::analysis::{Draft, StackRef, seconds, trust};
 use crate::model::Model;
 use crate::model::resource::{Live, SiteStats};
 use crate::report::{Severity, Verdict};
@@ -128,7 +129,7 @@ fn judge(
             draft.evidence.insert("older_than_any_released".to_owned(), json!(draft.count));
             draft.confidence = out.sureness(looks) * trust(model, image);
         }
-        None if path.acquired_ns.len() >= super::leak::OUTLIVERS => draft.lost_path = Some(path),
+        None if path.acquired_ns.len() >= OUTLIVERS => draft.lost_path = Some(path),
         None => return None,
     }
     Some(draft)
