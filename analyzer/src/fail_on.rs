@@ -79,6 +79,11 @@ impl Rule {
         };
         let (rest, kind) = match rest.split_once('@') {
             Some((_, "")) => return Err(format!("the kind is missing in '{text}'")),
+            Some((_, kind)) if kind.contains(':') => {
+                return Err(format!(
+                    "the verdict goes before the kind, RULE:VERDICT@KIND, not as in '{text}'"
+                ));
+            }
             Some((rest, kind)) => (rest, Some(kind.to_string())),
             None => (rest, None),
         };
@@ -182,7 +187,8 @@ mod tests {
 
     #[test]
     fn what_is_no_rule_is_refused_with_the_rules() {
-        for wrong in ["", "leek", "leak:sure", "leak@", "leak>many", "leak,,"] {
+        for wrong in ["", "leek", "leak:sure", "leak@", "leak>many", "leak,,", "leak@tcp:probable"]
+        {
             assert!(wrong.parse::<Rules>().is_err(), "{wrong:?}");
         }
     }

@@ -49,6 +49,8 @@ pub struct Private {
     pub unseen: AtomicU64,
     /// Number of its layout.
     pub layout: AtomicU32,
+    /// Whether the kernel may be asked about sockets: 0 = not known, 1 = yes, 2 = no.
+    pub may_ask_sockets: AtomicU32,
     /// The region could not be had for want of a descriptor: to be tried again.
     pub may_come_later: AtomicU32,
     /// Bit a page: promised by the kernel.

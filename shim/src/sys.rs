@@ -1,7 +1,7 @@
 //! The system calls that the shim makes for itself: never through libc, whose functions are hooked
 //! and set errno. This file is the whole list (a test, `system_calls`, holds it against strace):
 //! `openat mkdirat fstat newfstatat getdents64 readlinkat read write mmap munmap close madvise ftruncate
-//! flock unlinkat fstatfs fallocate prlimit64 getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
+//! flock unlinkat fstatfs fallocate prlimit64 getsockopt getpid gettid getppid geteuid`, and `clock_gettime` through the vDSO.
 #![allow(unsafe_code, reason = "raw system calls, vDSO, counter")]
 
 use core::ffi::CStr;
@@ -136,6 +136,26 @@ pub fn read_file(path: &CStr, into: &mut [u8]) -> Result<usize, Errno> {
         }
     }
     Ok(length)
+}
+
+/// Domain and type of a socket, which this process owns.
+pub fn socket(fd: core::ffi::c_int) -> Option<(core::ffi::c_int, core::ffi::c_int)> {
+    // SAFETY: only asked about, and not kept; the kernel refuses a number that is none.
+    let fd = unsafe { BorrowedFd::borrow_raw(fd.max(0)) };
+    let domain = rustix::net::sockopt::socket_domain(fd).ok()?;
+    let kind = rustix::net::sockopt::socket_type(fd).ok()?;
+    Some((domain.as_raw().into(), kind.as_raw() as core::ffi::c_int))
+}
+
+/// Whether this process is known to be behind no seccomp filter: one that was installed before it began.
+#[cold]
+#[inline(never)]
+pub fn is_unfiltered() -> bool {
+    let mut status = [0; 2048];
+    let length = read_file(c"/proc/self/status", &mut status).unwrap_or(0);
+    let status = status.get(..length).unwrap_or(&[]);
+    let mode = status.split(|byte| *byte == b'\n').find_map(|line| line.strip_prefix(b"Seccomp:"));
+    mode.is_some_and(|mode| mode.trim_ascii() == b"0")
 }
 
 /// Hands out the list of this process's mappings piece by piece, as long as `wants_more`.

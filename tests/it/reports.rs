@@ -186,6 +186,27 @@ fn numbers_that_go_from_one_thread_to_the_next_are_nobodys_fault() {
 }
 
 #[test]
+fn what_is_accepted_on_an_inherited_listener_has_its_kind() {
+    let (program, out) =
+        (program::named("behaviours/inherited_listener"), Scratch::new("listener"));
+    let trace = out.path().join("trace");
+    let outcome = Launch::of(&program).under_run(&trace).run();
+    assert_eq!(outcome.ending, Ending::Exit(0));
+    assert_eq!(outcome.stdout_text(), "child 0\nfiltered\n");
+    let report = json(&trace);
+    let kinds = report["kinds"].as_array().expect("kinds");
+    let acquired = |name: &str| {
+        let kind = kinds.iter().find(|kind| kind["kind"] == name).expect("a kind");
+        kind["acquired"].as_u64().expect("a number")
+    };
+    // A listener and its duplicate; three callers, three served and a duplicate; one of each; three callers.
+    assert_eq!(acquired("tcp"), 2 + 7 + 2 + 3);
+    assert_eq!(acquired("unix"), 2 + 6 + 2 + 3);
+    // Behind the filter nobody asks.
+    assert_eq!(acquired("socket"), 3 + 3 + 1);
+}
+
+#[test]
 fn nothing_is_found_where_all_is_given_back() {
     assert_eq!(findings(&report_of_run("leaks_nothing")), []);
     assert_eq!(findings(&report_of_preload("leaks_nothing")), []);

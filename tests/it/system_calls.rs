@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use resshim_tests::launch::Launch;
 use resshim_tests::scratch::Scratch;
@@ -40,7 +41,7 @@ fn traced(launch: &Launch, with_shim: Option<&Path>) -> (Counts, Counts) {
         }
     }
     let strace: Vec<&str> = strace.iter().map(|arg| arg.to_str().expect("UTF-8")).collect();
-    let outcome = launch.inside(&strace).run();
+    let outcome = launch.inside(&strace).limit(Duration::from_secs(120)).run();
     assert_eq!(outcome.ending, launch.run().ending, "{}", outcome.stderr_text());
     let (mut own, mut other) = (Counts::new(), Counts::new());
     for entry in fs::read_dir(scratch.path()).expect("logs") {
@@ -88,6 +89,7 @@ fn system_calls_of_the_shim_are_those_of_its_list() {
         Launch::of(&program::named("behaviours/fork_with_threads")),
         Launch::of(&program::named("behaviours/exec_chain")),
         Launch::of(&program::named("setuid")),
+        Launch::of(&program::named("behaviours/inherited_listener")),
     ];
     let mut made = Counts::new();
     for (number, work) in works.iter().enumerate() {

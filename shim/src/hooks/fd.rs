@@ -97,6 +97,10 @@ unsafe fn made_temporary(inside: &Inside, template: *mut c_char, flags: c_int, f
 pub fn duplicated(inside: &Inside, op: Op, source: c_int, new: c_int, flags: c_int) {
     let mut label = [0; resshim_format::table::LABEL_BYTES];
     let (kind, length) = fds::describe(inside.region, source, &mut label);
+    let kind = match kind {
+        Kind::Socket if new >= 0 => fds::socket_kind(inside.region, source),
+        kind => kind,
+    };
     let what = Acquired {
         bits: bits(flags),
         origin: Some(source),

@@ -120,7 +120,10 @@ pub unsafe fn accepted(
     let kind = match fds::kind(inside.region, listener) {
         Some(kind) if kind != Kind::Socket => kind,
         // A listener that was inherited (a worker's of a prefork server): the peer tells its family.
-        _ => kind_of_peer(filled),
+        _ => match kind_of_peer(filled) {
+            Kind::Socket if new >= 0 => fds::socket_kind(inside.region, listener),
+            kind => kind,
+        },
     };
     let what = Acquired {
         bits: fds::bits(flags),

@@ -8,8 +8,9 @@
 
 use super::{failures, put_text, sites};
 use crate::emit::Inside;
+use crate::private::PRIVATE;
 use crate::region::Region;
-use crate::{start, sys};
+use crate::{seal, start, sys};
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 use resshim_format::header::{FACT_CENSUS, Level};
@@ -82,6 +83,39 @@ pub fn kind(region: Region, fd: c_int) -> Option<Kind> {
         return None;
     }
     Kind::from_number(FdArgs::unpack(row.args.load(Ordering::Relaxed)).kind as u32)
+}
+
+/// Kind of a socket. One that this image had from another is known by its link alone: the kernel is asked then, and
+/// the answer kept where there is a row for it.
+pub fn socket_kind(region: Region, fd: c_int) -> Kind {
+    let known = kind(region, fd).unwrap_or(Kind::Socket);
+    if known != Kind::Socket || seal::is_sealed() || !may_ask_sockets() {
+        return known;
+    }
+    let Some((domain, how)) = sys::socket(fd) else { return known };
+    let found = crate::label::kind_of_socket(domain, how);
+    if found != known
+        && let Some(row) = row(region, fd)
+        && RowState::from_word(row.state.load(Ordering::Acquire)) == RowState::Live
+    {
+        let args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
+        row.args.store(FdArgs { kind: found as u8, ..args }.pack(), Ordering::Relaxed);
+    }
+    found
+}
+
+/// A filter that stood before this image began cannot be looked into: it may be deadly to ask.
+fn may_ask_sockets() -> bool {
+    let known = &PRIVATE.may_ask_sockets;
+    match known.load(Ordering::Relaxed) {
+        1 => true,
+        2 => false,
+        _ => {
+            let may = sys::is_unfiltered();
+            known.store(if may { 1 } else { 2 }, Ordering::Relaxed);
+            may
+        }
+    }
 }
 
 /// Kind and label of what lives at a number: bytes in `label`.
