@@ -174,6 +174,34 @@ fn what_the_interpreter_closes_as_it_ends_was_forgotten() {
     }
 }
 
+/// An interpreter's arenas and objects are a thousand times what the program left, and nobody can close them.
+#[test]
+fn what_the_interpreter_has_for_its_objects_ranks_behind_what_the_program_left() {
+    for python in python::installed((3, 9)) {
+        let work = Scratch::new("python-leftover");
+        let trace = work.path().join("trace");
+        let launch = Launch::new(&python.path).args([program("leftover.py")]);
+        let ran = launch.under_run(&trace).run();
+        let name = python.path.display();
+        assert_eq!(ran.ending, Ending::Exit(0), "{name}: {}", ran.stderr_text());
+        let report = Launch::cli().args(["report", "--at-exit", "--format", "json"]).args([&trace]);
+        let report: Value = serde_json::from_slice(&report.run().stdout).expect("JSON");
+        let all = report["findings"].as_array().expect("findings");
+        let first = (&all[0]["kind"], &all[0]["count"], &all[0]["severity"]);
+        assert_eq!(first, (&json!("file"), &json!(3), &json!("warning")), "{name}: {all:#?}");
+        let is_memory =
+            |finding: &&Value| ["mapping", "heap"].iter().any(|k| finding["kind"] == *k);
+        let memory: Vec<&Value> = all.iter().filter(is_memory).collect();
+        let arenas = memory.iter().filter(|finding| finding["kind"] == "mapping");
+        let arenas: u64 = arenas.filter_map(|finding| finding["bytes"].as_u64()).sum();
+        assert!(arenas > 16 << 20, "{name}: {arenas} bytes of arenas");
+        for finding in memory {
+            assert_eq!(finding["severity"], "info", "{name}: {finding:#?}");
+            assert_eq!(finding["evidence"]["managed_memory"], true, "{name}: {finding:#?}");
+        }
+    }
+}
+
 /// Every block is recorded under thirty Python frames, while threads, generators, coroutines, exceptions, recursion to
 /// the limit, dying objects, forks, subinterpreters and the interpreter's own end go on.
 #[test]

@@ -439,6 +439,7 @@ impl Names for Functions {
             codes: Vec::new(),
             is_managed_mapping: false,
             is_managed_block: false,
+            is_interpreters: false,
         }
     }
 }

@@ -202,7 +202,13 @@ fn name(
 fn temper(draft: &mut Draft, site: &ResolvedSite) {
     let (is_block, is_mapping) =
         (draft.kind == Kind::Heap.into(), draft.kind == Kind::Mapping.into());
-    let is_managed = is_block && site.is_managed_block || is_mapping && site.is_managed_mapping;
+    // A block of an interpreter is one object: many and more of them are the program's to explain, but that some
+    // are there at the end is what its globals are for.
+    let is_interpreters =
+        site.is_interpreters && (is_mapping || is_block && draft.verdict == Verdict::StillOpen);
+    let is_managed = is_block && site.is_managed_block
+        || is_mapping && site.is_managed_mapping
+        || is_interpreters;
     let (why, severity) = if is_managed || (is_block || is_mapping) && site.is_blind {
         // A managed heap grows and keeps what it has: its collector knows, not its mappings.
         ("managed_memory", Severity::Info)

@@ -47,6 +47,8 @@ pub struct Section {
     pub kind: u32,
     /// `sh_flags`.
     pub flags: u64,
+    /// Where it is in memory.
+    pub address: u64,
     /// Where it is in the file.
     pub offset: u64,
     /// How long it is.
@@ -60,6 +62,11 @@ impl<'f> ElfFile<'f> {
         file.read_exact_at(&mut head, 0).ok()?;
         let length = file.metadata().ok()?.len();
         head.starts_with(b"\x7fELF\x02\x01").then_some(ElfFile { file, head, length })
+    }
+
+    /// `e_machine`.
+    pub fn machine(&self) -> u16 {
+        u16_at(&self.head, 18).unwrap_or(0)
     }
 
     /// Its program headers.
@@ -92,6 +99,7 @@ impl<'f> ElfFile<'f> {
                 name: u32_at(header, 0)?,
                 kind: u32_at(header, 4)?,
                 flags: u64_at(header, 8)?,
+                address: u64_at(header, 16)?,
                 offset: u64_at(header, 24)?,
                 bytes: u64_at(header, 32)?,
             })

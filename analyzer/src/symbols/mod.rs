@@ -15,6 +15,7 @@ pub mod file;
 pub mod generated;
 pub mod managed;
 pub mod normalise;
+mod parts;
 mod resolve;
 #[cfg(test)]
 pub(crate) mod scratch;
@@ -94,6 +95,8 @@ pub struct ResolvedSite {
     pub is_managed_mapping: bool,
     /// So is a heap block.
     pub is_managed_block: bool,
+    /// An interpreter acquires here by itself, in a line of the program.
+    pub is_interpreters: bool,
 }
 impl ResolvedSite {
     /// The finding's id.
@@ -452,6 +455,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
     let is_blind = user::is_blind(&frames, &origins);
     let is_managed_mapping = user::is_managed_memory(&frames, &origins, true);
     let is_managed_block = user::is_managed_memory(&frames, &origins, false);
+    let is_interpreters = user::is_interpreters(&frames, &origins);
     let own_rank = origins.get(first).copied().unwrap_or(Origin::Unknown);
     // Code without a module has addresses that no other run has.
     let text = |key: &FrameKey| key.text.clone();
@@ -479,6 +483,7 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         is_blind,
         is_managed_mapping,
         is_managed_block,
+        is_interpreters,
         site: Site { user: first, own: own_rank == Origin::Own, frames },
     }
 }

@@ -21,6 +21,7 @@ use super::demangle::{MAX_NAME, demangle};
 use super::depth;
 use super::elf::{self, Elf};
 use super::file::{self, MAX_BYTES, Opened, Refusal};
+use super::parts::Parts;
 use crate::source::frame::crc32_continued;
 
 /// Most bytes that compressed sections of a file may expand to.
@@ -83,8 +84,8 @@ pub enum Problem {
 
 /// A binary and its debug file.
 pub struct Binary {
-    /// Held open: the sources are paths of their descriptors.
-    _files: Vec<Opened>,
+    /// Held open: the sources are paths of their descriptors. The last is the binary.
+    files: Vec<Opened>,
     /// In the order in which they are asked.
     sources: Vec<ElfSource>,
     symbolizer: Symbolizer,
@@ -113,7 +114,7 @@ impl Binary {
             .enable_demangling(false)
             .set_debug_dirs(Some::<[&Path; 0]>([]))
             .build();
-        Ok(Binary { _files: files, sources, symbolizer })
+        Ok(Binary { files, sources, symbolizer })
     }
 
     /// Names of each offset (an address as the file has it), innermost first; empty where there is none.
@@ -143,7 +144,21 @@ impl Binary {
                 }
             });
         }
+        self.name_parts(offsets, &mut found);
         found
+    }
+
+    /// Names what no symbol holds after the function that it is a part of.
+    fn name_parts(&self, offsets: &[u64], found: &mut [Vec<Name>]) {
+        let Some(file) = self.files.last().map(|opened| &opened.file) else { return };
+        let mut read = None;
+        let nameless = found.iter_mut().zip(offsets).filter(|(names, _)| names.is_empty());
+        for (names, offset) in nameless {
+            let Some(parts) = read.get_or_insert_with(|| Parts::read(file)) else { return };
+            if let Some(name) = parts.name(file, *offset) {
+                names.push(name_of(name, None));
+            }
+        }
     }
 
     /// Asks one source for those offsets whose names so far are `wanted`, and takes what it knows.

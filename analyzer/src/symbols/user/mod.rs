@@ -11,7 +11,7 @@ use std::path::Path;
 pub use self::names::rust_head;
 use self::names::{is_allocator_function, is_standard_function};
 use self::runtime::of_managed;
-pub use self::runtime::{is_blind, is_managed_memory};
+pub use self::runtime::{is_blind, is_interpreters, is_managed_memory};
 use super::{bridge, generated, managed};
 use crate::report::Frame;
 

@@ -95,10 +95,58 @@ pub fn is_managed_memory(frames: &[Frame], origins: &[Origin], is_mapping: bool)
     })
 }
 
+/// Whether CPython itself acquired memory while it ran a line of the program: between the two is nothing but its
+/// own code, no extension module, no other library. That is a whole arena, or one object that its collector has.
+/// One stripped of its symbols says no more. What a program maps by `mmap` is its own; where that module is built
+/// into the interpreter its function must have its name.
+pub fn is_interpreters(frames: &[Frame], origins: &[Origin]) -> bool {
+    let line = frames.iter().position(|frame| managed::runtime_of(frame).is_some());
+    let Some((native, line)) = line.and_then(|at| Some((frames.get(..at)?, frames.get(at)?)))
+    else {
+        return false;
+    };
+    let is_its = |(frame, origin): (&Frame, &Origin)| {
+        let module = file_name(&frame.module);
+        *origin == Origin::Runtime
+            && (module.starts_with("python") || module.starts_with("libpython"))
+            && !frame.function.contains("mmap")
+    };
+    managed::runtime_of(line) == Some(Runtime::CPython)
+        && !native.is_empty()
+        && native.iter().zip(origins).all(is_its)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::symbols::user::origin;
+
+    #[test]
+    fn what_the_interpreter_acquires_is_told_from_what_its_extensions_do() {
+        let frame = |module: &str, function: &str| Frame {
+            function: function.into(),
+            module: module.into(),
+            file: "/srv/app.py".into(),
+            ..Frame::default()
+        };
+        let its = |frames: &[Frame]| {
+            let origins: Vec<Origin> =
+                frames.iter().map(|f| origin(f, "/usr/bin/python3.11")).collect();
+            is_interpreters(frames, &origins)
+        };
+        let line = || frame("CPython", "serve");
+        let stripped = || frame("/usr/bin/python3.11", "");
+        let library = || frame("/usr/lib/libpython3.13.so.1.0", "_PyEval_Vector");
+        assert!(its(&[stripped(), stripped(), line(), stripped()]));
+        assert!(its(&[library(), line()]));
+        assert!(!its(&[frame("/usr/bin/python3.11", "new_mmap_object"), line()]));
+        let dynamic = "/usr/lib/python3.11/lib-dynload/mmap.cpython-311.so";
+        assert!(!its(&[frame(dynamic, ""), stripped(), line()]), "an extension of its own");
+        assert!(!its(&[frame("/srv/own.so", "grow"), stripped(), line()]));
+        assert!(!its(&[line()]), "nothing is known of who it was");
+        assert!(!its(&[stripped()]), "no line of the program");
+        assert!(!its(&[frame("/usr/bin/node", ""), frame("Java", "serve")]));
+    }
 
     #[test]
     fn managed_frames_are_told_by_file_and_class() {
