@@ -11,6 +11,7 @@ fn report(directory: &Scratch) -> Value {
     let outcome = Launch::cli()
         .args(["report", "--format", "json", "--at-exit"])
         .args([directory.path()])
+        .limit(std::time::Duration::from_secs(120))
         .run();
     assert_eq!(outcome.ending, Ending::Exit(0), "{}", outcome.stderr_text());
     serde_json::from_slice(&outcome.stdout).expect("the report is JSON")
@@ -32,6 +33,26 @@ fn with_a_mean_of_one_every_block_is_counted_by_its_site() {
     assert_eq!(leaks.len(), 1, "{report:#}");
     assert_eq!(leaks[0]["count"], 100, "{report:#}");
     assert_eq!(leaks[0]["bytes"], 10_000, "{report:#}");
+}
+
+/// More call paths than the table of sites has rows, as virtual machines have of themselves.
+#[test]
+fn blocks_from_everywhere_leave_sites_to_descriptors() {
+    let out = Scratch::for_regions("heap-paths");
+    let run = Launch::of(&program::named("heap/paths")).preloaded(out.path());
+    assert_eq!(run.env("RESSHIM_HEAP_SAMPLE", "1").run().ending, Ending::Exit(0));
+    let report = report(&out);
+    let said = report["diagnostics"].to_string();
+    assert!(said.contains("found a full table"), "this test needs more paths: {said}");
+    let findings = report["findings"].as_array().expect("findings");
+    let found = |kind: &str, function: &str| {
+        findings.iter().any(|finding| {
+            finding["kind"] == kind
+                && finding["count"] == 5
+                && finding["site"]["frames"][0]["function"] == function
+        })
+    };
+    assert!(found("file", "forget_file"), "{findings:#?}");
 }
 
 #[test]

@@ -132,8 +132,10 @@ fn line_of_code(
         let line = format!("{lead}{place}  {}", text::NO_OWN_CODE);
         return format!("{}\n", truncate(&line, look.columns));
     }
-    let place = text::place(&shown, look.columns.saturating_sub(width(lead) + 24).max(30));
     let code = look.sources.line(frame);
+    // A line such as `}` leaves its room to the place.
+    let room = width(lead) + code.as_ref().map_or(24, |code| (width(code) + 2).min(24));
+    let place = text::place(&shown, look.columns.saturating_sub(room).max(30));
     let aside = match (code, site.frames.first()) {
         (Some(code), _) => format!("  {code}"),
         (None, Some(inner)) if inner != frame && !inner.function.is_empty() => {

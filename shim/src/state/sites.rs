@@ -4,7 +4,7 @@ use crate::index::hash;
 use crate::private::PRIVATE;
 use crate::region::Region;
 use core::sync::atomic::{AtomicU64, Ordering};
-use resshim_format::op::Op;
+use resshim_format::op::{Kind, Op};
 use resshim_format::table::{BUCKETS, SiteRow};
 
 /// Buckets begin with a span of 2^22 ticks, about two milliseconds.
@@ -19,7 +19,13 @@ pub fn find(region: Region, stack: u32, kind: u32, op: Op, now: u64) -> u32 {
         })
     };
     let mut own = 0;
+    let is_heap = kind == Kind::Heap as u32;
     let made = PRIVATE.sites.find_or_insert(hash, same, || {
+        if is_heap && region.is_nearly_full::<SiteRow>() {
+            // Blocks have more sites than all else together: they leave room for what is dearer.
+            region.note_used::<SiteRow>(0, true);
+            return None;
+        }
         let (index, row) = region.next_row::<SiteRow>()?;
         own = index;
         row.op.store(op.number() as u32, Ordering::Relaxed);
