@@ -100,7 +100,7 @@ Fate Runner::deliver(const Message &message)
         pipes.now--;
     }
     if (!child) return Fate::Deferred;
-    unsigned fate = below(48);
+    unsigned fate = below(28);
     if (fate == 0) {
         // the far side has hung up: nothing to ask this delivery about
         deliveries.lost++;
