@@ -148,7 +148,7 @@ pub struct Header {
     pub unseen: AtomicU64,
     /// Children made by vfork so far.
     pub vforks: AtomicU32,
-    /// [`FACT_CENSUS`], [`FACT_OWN_MAP`].
+    /// [`FACT_CENSUS`], [`FACT_OWN_MAP`], [`FACT_USES`].
     pub facts: AtomicU32,
     /// Processor time of the process when it ended, nanoseconds; 0 = not known.
     pub end_cpu_ns: AtomicU64,
@@ -156,6 +156,8 @@ pub struct Header {
     pub runtimes: AtomicU32,
     /// Stacks whose managed frames are not whole: no row was free for a function, or none could be read.
     pub managed_lost: AtomicU32,
+    /// Most ticks that ever passed between two steps of [`Control::use_clock`].
+    pub use_clock_gap: AtomicU64,
 }
 
 /// A bit of [`Header::facts`]: the census of descriptors was taken.
@@ -163,6 +165,8 @@ pub const FACT_CENSUS: u32 = 1;
 /// A bit of [`Header::facts`]: a perf map of this process is there because `resshim run` asked for it, and
 /// is to be removed when the process has ended.
 pub const FACT_OWN_MAP: u32 = 2;
+/// A bit of [`Header::facts`]: uses of descriptors are stamped ([`crate::table::FdRow::last_use`]).
+pub const FACT_USES: u32 = 4;
 
 /// A bit of [`Header::runtimes`]: the runtime is in the process, its frames are read.
 pub const RUNTIME_FRAMES: u8 = 1;
@@ -221,6 +225,12 @@ pub struct Control {
     pub freeze_from: AtomicU64,
     /// See `freeze_from`; 0 = nothing is frozen.
     pub freeze_to: AtomicU64,
+    /// What a use of a descriptor is stamped with: the counter as it was when somebody last looked. Events
+    /// of the process and waits that end without result move it on, and a drainer about once a second.
+    ///
+    /// So a descriptor with stamp `s` was last used between `s` and the step after it, which came at most
+    /// [`Header::use_clock_gap`] later; one with `s` = this clock, between `s` and now.
+    pub use_clock: AtomicU64,
 }
 
 /// How closely a kind is tracked.

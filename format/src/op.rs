@@ -153,6 +153,19 @@ ops! {
     /// `posix_openpt`, and both ends of `openpty`.
     69 Openpty "openpty" Fd Acquire;
     70 IoUringSetup "io_uring_setup" Fd Acquire;
+    /// A descriptor that came with a message (`SCM_RIGHTS`); third word: the socket that it came by.
+    71 Received "recvmsg(SCM_RIGHTS)" Fd Acquire;
+    /// A copy of the descriptor left with a message: `[handle][handle of the socket]`. The sender still has its own.
+    72 Sent "sendmsg(SCM_RIGHTS)" Fd Transfer;
+    // What uses a descriptor is not recorded, its row has the time. Only a use of a number at which nothing is
+    // open (`EBADF`, `POLLNVAL`) is an event: a `Failed` record of these, with the number's last lifetime.
+    73 Read "read" Fd Use;
+    74 Write "write" Fd Use;
+    75 Recv "recv" Fd Use;
+    76 Send "send" Fd Use;
+    77 Poll "poll" Fd Use;
+    78 EpollWait "epoll_wait" Fd Use;
+    79 Sendfile "sendfile" Fd Use;
 
     // Threads: 128-143.
     128 PthreadCreate "pthread_create" Thread Acquire;

@@ -17,6 +17,7 @@
 //! | Fd Acquire | [`FdHandle`] | [`FdArgs`] | optional: [`FdHandle`] it came from (listener, other end of a pair) |
 //! | Fd Alias | new [`FdHandle`] | [`FdArgs`] | source [`FdHandle`] |
 //! | Fd Release | [`FdHandle`] | optional: address of the stream it belonged to | |
+//! | Fd Transfer | [`FdHandle`] | [`FdHandle`] of the socket that it left by | |
 //! | Fd State | [`FdHandle`] | by operation | optional: second [`FdHandle`] |
 //! | Thread Acquire | [`ThreadHandle`] | pthread_t | start routine |
 //! | Thread State, Release | [`ThreadHandle`] | by operation (tid; 1 = by `tryjoin`) | |
@@ -118,7 +119,8 @@ pub type ThreadHandle = FdHandle;
 pub struct FdArgs {
     /// Number of the [`crate::op::Kind`].
     pub kind: u8,
-    /// [`FD_CLOEXEC`], [`FD_NONBLOCK`], [`FD_WRITE_END`], [`FD_STREAM`].
+    /// [`FD_CLOEXEC`], [`FD_NONBLOCK`], [`FD_WRITE_END`], [`FD_STREAM`]; in a row also what came later:
+    /// [`FD_EOF`], [`FD_WATCHED`], [`FD_MAPPED`].
     pub bits: u8,
     /// Permission bits of `open`, protocol of `socket`, backlog of nothing else.
     pub mode: u16,
@@ -133,10 +135,14 @@ pub const FD_NONBLOCK: u8 = 2;
 pub const FD_WRITE_END: u8 = 4;
 /// Owned by a `FILE` or `DIR`.
 pub const FD_STREAM: u8 = 8;
-/// A received zero-byte read was seen (end of file).
+/// A read of a socket or pipe gave nothing: its other end was closed, or shut down for writing.
 pub const FD_EOF: u8 = 16;
 /// Came over exec or fork into this image.
 pub const FD_INHERITED: u8 = 32;
+/// Member of an epoll set: waited for, though not used as long as nothing happens.
+pub const FD_WATCHED: u8 = 64;
+/// Was mapped into memory, where it is used without a call.
+pub const FD_MAPPED: u8 = 128;
 
 impl FdArgs {
     /// Its 64 bits.

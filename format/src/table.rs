@@ -137,7 +137,13 @@ pub struct FdRow {
     pub args: AtomicU64,
     /// Counter at the acquisition.
     pub acquired: AtomicU64,
-    /// Counter at the last use that was sampled, 0 = none. No use is sampled yet.
+    /// When it was last used, by a coarse clock: see [`crate::header::Control::use_clock`]. 0 = not since it was
+    /// acquired, or uses are not stamped here ([`crate::header::FACT_USES`]).
+    ///
+    /// A use is a call of libc's read, write, send, recv, poll, select, epoll_wait, sendfile, splice,
+    /// copy_file_range and accept families that succeeded (poll and select: what they report ready, of
+    /// the first 64). Not seen: what libc does inside itself (streams, `dprintf`), system calls that do not
+    /// go through these functions, io_uring, memory mappings ([`crate::record::FD_MAPPED`]).
     pub last_use: AtomicU64,
     /// Site row of the acquisition.
     pub site: AtomicU32,

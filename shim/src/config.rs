@@ -78,6 +78,8 @@ pub struct Config {
     pub off: bool,
     /// Level of each kind at the start.
     pub levels: [u32; KIND_LEVELS],
+    /// Uses of descriptors are stamped.
+    pub has_uses: bool,
     /// Mean bytes between heap samples, 1 = every block.
     pub heap_mean: u64,
     /// Frames kept per stack.
@@ -104,6 +106,7 @@ impl Config {
         profile: Text::EMPTY,
         off: false,
         levels: [Level::Full as u32; KIND_LEVELS],
+        has_uses: true,
         heap_mean: 512 << 10,
         stack_depth: 64,
         ring_bytes: 0,
@@ -213,6 +216,7 @@ impl Config {
             b"light" => {
                 self.level(Kind::Heap, Level::Off);
                 self.level(Kind::Lock, Level::Off);
+                self.has_uses = false;
             }
             b"full" => self.heap_mean = 1,
             b"off" => self.off = true,

@@ -7,6 +7,7 @@
 use crate::private::{PRIVATE, SHARED_PLACES};
 use crate::region::{self, Region};
 use crate::stack::{self, Registers};
+use crate::state::uses;
 use crate::tls::{self, Tls};
 use crate::{real, seal, start, sys};
 use core::ffi::c_int;
@@ -92,6 +93,7 @@ impl Inside {
     /// Ends it: errno is again what the real call left.
     #[inline(always)]
     pub fn leave(self) {
+        uses::tick(self.region, self.now);
         // SAFETY: as in `enter`.
         unsafe {
             (*self.tls).left = (*self.tls).left.wrapping_add(1);

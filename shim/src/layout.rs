@@ -45,8 +45,8 @@ macro_rules! tables {
     };
 }
 tables! {
-    0 SiteRow, Sites, 8192;
-    1 FdRow, Fds, 65536;
+    0 FdRow, Fds, 65536;
+    1 SiteRow, Sites, 8192;
     2 StackHead, Stacks, 1 << 20;
     3 ModuleRow, Modules, 2048;
     4 ThreadRow, Threads, rows::THREADS;
@@ -111,6 +111,15 @@ const _: () = assert!(LAYOUTS_FIT);
 const LAYOUTS_FIT: bool = {
     let (large, small) = (Layout::new(RESERVE, 0), Layout::new(8 << 20, 4));
     large.chunks == CHUNKS && small.chunks >= CHUNKS / 4 && small.reserve <= large.reserve
+};
+
+/// Where the table of descriptors begins: in every layout first, so that what stands before it is at the
+/// same distance (the hooks of uses reach the control page from there).
+pub const FDS_OFFSET: usize = {
+    let (large, small) = (Layout::new(RESERVE, 0), Layout::new(8 << 20, 4));
+    let offset = large.offsets[<FdRow as Row>::TABLE];
+    assert!(small.offsets[<FdRow as Row>::TABLE] == offset);
+    offset
 };
 
 /// The layout of this number.

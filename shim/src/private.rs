@@ -39,6 +39,12 @@ pub struct Private {
     pub incarnation: AtomicU32,
     /// Address of the region.
     pub base: AtomicUsize,
+    /// Address of its table of descriptors, for the hooks of uses.
+    pub use_rows: AtomicUsize,
+    /// That table's rows below this may be touched by them; 0 = they are to look closer.
+    pub use_end: AtomicU32,
+    /// Children of vfork that run now: they share this, and their uses are not this process's.
+    pub vforks: AtomicU32,
     /// Its id.
     pub region_id: AtomicU64,
     /// Process start, clock ticks since boot.

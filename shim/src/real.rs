@@ -70,6 +70,13 @@ impl Real {
         }
     }
 
+    /// Not resolved yet, for a hook that calls it by `call [rip + slot]` and has no look at it before: until it
+    /// is, [`lazy`] is called.
+    pub const fn called(name: &'static CStr) -> Real {
+        let address = AtomicPtr::new(lazy as *const () as *mut c_void);
+        Real { address, ..Real::new(name) }
+    }
+
     /// The symbol.
     pub fn name(&self) -> &'static CStr {
         // SAFETY: both are of the one `CStr` that `new` was given.
@@ -101,13 +108,39 @@ impl Real {
     }
 
     fn is_resolved(&self) -> bool {
-        !self.address.load(Ordering::Relaxed).is_null()
+        let address = self.address.load(Ordering::Relaxed);
+        !address.is_null() && !core::ptr::eq(address, lazy as *const () as *const c_void)
     }
 
     /// Whether the system has it.
     pub fn is_missing(&self) -> bool {
         core::ptr::eq(self.get(), missing as *const c_void)
     }
+}
+
+/// Stands in for the function of a [`Real::called`]: finds it, and goes on there. Which one it is the call
+/// tells: its last four bytes are the distance of the slot.
+#[unsafe(naked)]
+unsafe extern "C-unwind" fn lazy() {
+    core::arch::naked_asm!(
+        ".cfi_startproc",
+        "push rdi", "push rsi", "push rdx", "push rcx", "push r8", "push r9", "push rax",
+        ".cfi_adjust_cfa_offset 56",
+        "mov rdi, qword ptr [rsp + 56]",
+        "movsxd rax, dword ptr [rdi - 4]",
+        "add rdi, rax",
+        "call {resolve}",
+        "mov r11, rax",
+        "pop rax", "pop r9", "pop r8", "pop rcx", "pop rdx", "pop rsi", "pop rdi",
+        ".cfi_adjust_cfa_offset -56",
+        "jmp r11",
+        ".cfi_endproc",
+        resolve = sym resolve_called,
+    )
+}
+
+extern "C" fn resolve_called(real: &'static Real) -> *const c_void {
+    real.resolve()
 }
 
 /// Looks all of them up: in the modules' own tables first, by `dlsym` what is not found there or is out

@@ -16,13 +16,14 @@ pub use make::file_name;
 use crate::layout::{Layout, PAGE, Row, TABLES};
 use crate::private::{PRIVATE, Status};
 use crate::{layout, quota, start, sys};
+use core::ffi::c_int;
 use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::header::{
     CONTROL_OFFSET, Control, DIRECTORY_OFFSET, Header, STATES_OFFSET, Table,
 };
 use resshim_format::ring::writer::{Grow, Ring};
 use resshim_format::ring::{CHUNK_BYTES, CHUNK_WORDS};
-use resshim_format::table::{STACK_UNIT, StackHead};
+use resshim_format::table::{FdRow, STACK_UNIT, StackHead};
 
 /// Chunks that are used without a look at the machine's memory.
 const CHUNKS_UNASKED: u32 = 64;
@@ -66,6 +67,22 @@ pub fn was_made() -> bool {
 #[inline(always)]
 pub fn get() -> Option<Region> {
     live().or_else(make::make)
+}
+
+/// The row of `fd` and the clock of uses, without a look at anything else: where there is a region, the row
+/// has been promised, and uses are this process's.
+#[inline(always)]
+pub fn use_row(fd: c_int) -> Option<(&'static FdRow, u64)> {
+    if fd as u32 >= PRIVATE.use_end.load(Ordering::Acquire) {
+        return None;
+    }
+    let rows = PRIVATE.use_rows.load(Ordering::Relaxed) as *const FdRow;
+    // SAFETY: `use_end` is above 0 only where `use_rows` is the table of descriptors of a live region, which
+    // stays mapped; rows below it are promised, and so is the control page.
+    unsafe {
+        let control = rows.cast::<u8>().sub(layout::FDS_OFFSET - CONTROL_OFFSET).cast::<Control>();
+        Some((&*rows.add(fd as usize), (*control).use_clock.load(Ordering::Relaxed)))
+    }
 }
 
 impl Region {
@@ -269,6 +286,11 @@ impl Region {
         let index = index.min(TABLES.len() - 1);
         // SAFETY: as in `header`.
         unsafe { &*self.base.add(DIRECTORY_OFFSET).cast::<Table>().add(index) }
+    }
+
+    /// Address of the first row of descriptors.
+    pub fn fd_rows(self) -> usize {
+        self.base as usize + layout::FDS_OFFSET
     }
 
     /// The words of all chunks; only those of a thread's own chunk may be touched.

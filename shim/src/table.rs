@@ -148,6 +148,47 @@ macro_rules! cold_hooks {
 }
 pub(crate) use cold_hooks;
 
+/// Rows of the same grammar for calls that are only looked at when they have ended, and mostly pass: the real
+/// call comes first, the shim is not entered unless the row's expression does so.
+macro_rules! after_hooks {
+    ($(
+        fn $name:ident($($arg:ident: $ty:ty),* $(,)?) -> $ret:ty; $check:ident;
+            after($result:ident) $after:expr;
+    )*) => {
+        /// Pointers to the real functions of this family.
+        #[allow(non_upper_case_globals, reason = "a static has the name of its function")]
+        pub mod real {
+            $(pub static $name: $crate::real::Real = $crate::real::Real::new(
+                // SAFETY: `concat!` puts exactly one NUL, at the end.
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) });)*
+        }
+        /// The family's hooks.
+        pub static HOOKS: &[$crate::table::Hook] =
+            &[$($crate::table::Hook { real: &real::$name, settle: None },)*];
+        $(
+            $crate::table::hooks!(@check $check $name($($ty),*) -> $ret);
+            #[doc = concat!("Hook of `", stringify!($name), "`.")]
+            ///
+            /// # Safety
+            /// That of the real function, which is called with the same arguments.
+            #[unsafe(no_mangle)]
+            #[allow(clippy::too_many_arguments, reason = "the C prototype")]
+            pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
+                // SAFETY: the next definition of this symbol has this prototype; the arguments are the caller's.
+                let $result: $ret = unsafe {
+                    let real: unsafe extern "C-unwind" fn($($ty),*) -> $ret = core::mem::transmute(real::$name.get());
+                    real($($arg),*)
+                };
+                // SAFETY: pointers of the caller are read only where the real call accepted them.
+                #[allow(unused_unsafe, reason = "some rows read no pointer")]
+                unsafe { $after };
+                $result
+            }
+        )*
+    };
+}
+pub(crate) use after_hooks;
+
 /// Runs `work` with an [`Inside`](crate::emit::Inside) and leaves.
 pub fn around<T>(
     work: impl FnOnce(&crate::emit::Inside) -> T,

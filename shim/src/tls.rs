@@ -52,6 +52,8 @@ pub struct Tls {
     pub asking: u32,
     /// Times that this thread has left the shim; one in [`crate::emit::TIMED`] is timed.
     pub left: u32,
+    /// Waits of this thread that ended without result.
+    pub waits: u32,
 }
 
 const _: () = assert!(core::mem::size_of::<Tls>() <= TLS_BYTES);
@@ -83,6 +85,24 @@ pub fn block() -> *mut Tls {
         );
     }
     block
+}
+
+/// Whether this thread runs in a child of vfork.
+#[inline(always)]
+pub fn is_in_vfork() -> bool {
+    // SAFETY: this thread's own block.
+    unsafe { (*block()).in_vfork != 0 }
+}
+
+/// Counts a wait that ended without result; how many there were (modulo 2^32).
+#[inline(always)]
+pub fn counts_wait() -> u32 {
+    let own = block();
+    // SAFETY: this thread's own block.
+    unsafe {
+        (*own).waits = (*own).waits.wrapping_add(1);
+        (*own).waits
+    }
 }
 
 /// Times that this thread has left the shim (modulo 2^32).

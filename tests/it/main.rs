@@ -35,3 +35,4 @@ mod symbols;
 mod symbols_of_so;
 mod system_calls;
 mod unwind;
+mod uses;

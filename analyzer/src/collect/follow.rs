@@ -246,6 +246,9 @@ impl Followed {
         if now >= self.next_reading {
             self.next_reading = now + READING;
             self.read_process();
+            if let Some(drain) = &self.drain {
+                drain.step_uses(&self.file);
+            }
         }
         if now >= self.next_maps.0 {
             let wait = self.next_maps.1;

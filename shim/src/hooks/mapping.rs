@@ -1,22 +1,36 @@
 //! Mappings.
 #![allow(unsafe_code, reason = "hooks")]
 
-use crate::emit;
+use crate::emit::{self, Inside};
 use crate::stack::here;
-use crate::state::mappings;
+use crate::state::{mappings, uses};
 use crate::table::hooks;
 use core::ffi::{c_int, c_void};
 use libc::{off_t, off64_t, size_t};
 
 hooks! {
     fn mmap(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off_t) -> *mut c_void; libc;
-        after(inside, result) mappings::mapped(&inside, result as usize, length, protection, flags, fd);
+        after(inside, result) mapped(&inside, result as usize, length, protection, flags, fd);
     fn mmap64(address: *mut c_void, length: size_t, protection: c_int, flags: c_int, fd: c_int, offset: off64_t) -> *mut c_void; libc;
-        after(inside, result) mappings::mapped(&inside, result as usize, length, protection, flags, fd);
+        after(inside, result) mapped(&inside, result as usize, length, protection, flags, fd);
     fn munmap(address: *mut c_void, length: size_t) -> c_int; libc live;
         before(inside) mappings::unmapping(inside, address as usize);
         after(inside, result, row) mappings::unmapped(&inside, address as usize, length, row.flatten(), result);
     by_hand: mremap;
+}
+
+fn mapped(
+    inside: &Inside,
+    result: usize,
+    length: usize,
+    protection: c_int,
+    flags: c_int,
+    fd: c_int,
+) {
+    if result != usize::MAX && flags & libc::MAP_ANONYMOUS == 0 {
+        uses::mapped(inside, fd);
+    }
+    mappings::mapped(inside, result, length, protection, flags, fd);
 }
 
 /// Hook of `mremap`; the new address is there only with `MREMAP_FIXED`.

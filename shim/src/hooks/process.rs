@@ -3,7 +3,7 @@
 
 use crate::emit::{self, Inside};
 use crate::stack::here;
-use crate::state::{children, failures};
+use crate::state::{children, failures, uses};
 use crate::table::hooks;
 use crate::{caller, real as originals, start, tls};
 use core::ffi::{c_char, c_int, c_void};
@@ -244,6 +244,7 @@ pub unsafe extern "C" fn vfork() -> pid_t {
 }
 
 extern "C" fn vfork_before() {
+    uses::pause();
     if let Some(inside) = emit::enter(here()) {
         children::forking(&inside);
         inside.leave();
@@ -260,6 +261,7 @@ extern "C" fn vfork_after(result: isize) -> pid_t {
     }
     // SAFETY: as above; the parent runs again.
     unsafe { (*block).in_vfork = 0 };
+    uses::resume();
     let pid = if result < 0 {
         originals::set_errno(-result as c_int);
         -1

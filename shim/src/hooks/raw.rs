@@ -2,25 +2,30 @@
 //! `syscall(SYS_close)`), and `dlclose`, after which addresses mean something else.
 #![allow(unsafe_code, reason = "hooks")]
 
+use super::uses::CLOCK;
 use super::{fd, privilege, process, socket};
 use crate::emit::{self, Inside};
 use crate::managed;
+use crate::private::{PRIVATE, Private};
 use crate::real::Real;
 use crate::stack::{self, here};
 use crate::state::fds::{self, Acquired};
 use crate::table::hooks;
 use core::ffi::{c_int, c_long, c_uint, c_void};
+use core::mem::offset_of;
 use resshim_format::op::{Kind, Op};
 use resshim_format::record::FdHandle;
+use resshim_format::table::FdRow;
 
 hooks! {
     by_hand: syscall, dlclose;
 }
 
-/// Numbers that go to [`tracked`]: one bit each.
-static TRACKED: [u64; 8] = {
-    let mut bits = [0; 8];
-    let numbers = [
+/// What is done with each number: 0 = nothing, 1 = it goes to [`tracked`], 2 = its first argument is a
+/// descriptor that is used (whether that succeeds is not waited for).
+static WAYS: [u8; 512] = {
+    let mut ways = [0; 512];
+    let tracked = [
         libc::SYS_open,
         libc::SYS_openat,
         libc::SYS_creat,
@@ -57,12 +62,41 @@ static TRACKED: [u64; 8] = {
         libc::SYS_prctl,
         libc::SYS_io_uring_setup,
     ];
+    let uses = [
+        libc::SYS_read,
+        libc::SYS_write,
+        libc::SYS_pread64,
+        libc::SYS_pwrite64,
+        libc::SYS_readv,
+        libc::SYS_writev,
+        libc::SYS_preadv,
+        libc::SYS_pwritev,
+        libc::SYS_preadv2,
+        libc::SYS_pwritev2,
+        libc::SYS_recvfrom,
+        libc::SYS_sendto,
+        libc::SYS_recvmsg,
+        libc::SYS_sendmsg,
+        libc::SYS_recvmmsg,
+        libc::SYS_sendmmsg,
+        libc::SYS_epoll_wait,
+        libc::SYS_epoll_pwait,
+        libc::SYS_epoll_pwait2,
+        libc::SYS_sendfile,
+        libc::SYS_splice,
+        libc::SYS_copy_file_range,
+    ];
     let mut index = 0;
-    while index < numbers.len() {
-        bits[numbers[index] as usize / 64] |= 1 << (numbers[index] as usize % 64);
+    while index < tracked.len() {
+        ways[tracked[index] as usize] = 1;
         index += 1;
     }
-    bits
+    index = 0;
+    while index < uses.len() {
+        ways[uses[index] as usize] = 2;
+        index += 1;
+    }
+    ways
 };
 
 /// Hook of `syscall`. Tracked numbers are called from an ordinary function; all others (`clone`,
@@ -79,9 +113,10 @@ pub unsafe extern "C-unwind" fn syscall(number: c_long) -> c_long {
         ".cfi_startproc",
         "cmp rdi, 512",
         "jae 2f",
-        "lea r11, [rip + {bits}]",
-        "bt qword ptr [r11], rdi",
-        "jc 3f",
+        "lea r11, [rip + {ways}]",
+        "cmp byte ptr [r11 + rdi], 1",
+        "je 3f",
+        "ja 5f",
         "2:",
         "mov r11, qword ptr [rip + {slot}]",
         "test r11, r11",
@@ -103,8 +138,25 @@ pub unsafe extern "C-unwind" fn syscall(number: c_long) -> c_long {
         "pop rax", "pop r9", "pop r8", "pop rcx", "pop rdx", "pop rsi", "pop rdi",
         ".cfi_adjust_cfa_offset -56",
         "jmp r11",
+        "5:",
+        "cmp esi, dword ptr [rip + {private} + {end}]",
+        "jae 2b",
+        "mov r11, qword ptr [rip + {private} + {rows}]",
+        "mov eax, esi",
+        "shl eax, {shift}",
+        "mov r10, qword ptr [r11 + {clock}]",
+        "cmp qword ptr [r11 + rax + {last_use}], r10",
+        "je 2b",
+        "mov qword ptr [r11 + rax + {last_use}], r10",
+        "jmp 2b",
         ".cfi_endproc",
-        bits = sym TRACKED,
+        ways = sym WAYS,
+        private = sym PRIVATE,
+        end = const offset_of!(Private, use_end),
+        rows = const offset_of!(Private, use_rows),
+        shift = const size_of::<FdRow>().trailing_zeros(),
+        clock = const CLOCK,
+        last_use = const offset_of!(FdRow, last_use),
         slot = sym real::syscall,
         tracked = sym tracked,
         resolve = sym resolve,

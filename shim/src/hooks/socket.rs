@@ -4,8 +4,8 @@
 use crate::caller;
 use crate::emit::Inside;
 use crate::label::{self, kind_of_socket};
-use crate::state::failures;
 use crate::state::fds::{self, Acquired};
+use crate::state::{failures, uses};
 use crate::table::hooks;
 use core::ffi::{c_char, c_int, c_uint};
 use libc::{epoll_event, sigset_t, sockaddr, socklen_t};
@@ -132,6 +132,9 @@ pub unsafe fn accepted(
         label: text.bytes(),
         ..Acquired::of(Op::Accept, kind)
     };
+    if new >= 0 {
+        uses::stamp(inside.region, listener);
+    }
     fds::result(inside, new, &what);
 }
 
@@ -188,6 +191,7 @@ unsafe fn controlled(
     } else {
         0
     };
+    fds::set_watched(inside.region, fd, op == libc::EPOLL_CTL_ADD);
     let set = fds::handle(inside.region, set).pack();
     let member = fds::handle(inside.region, fd).pack();
     inside.write(Op::EpollCtl, 0, &[set, (op as u64) | (events as u64) << 32, member], &[]);

@@ -6,7 +6,7 @@
 //! released, whatever stands in the row by then. A thread that never comes back from the real call
 //! leaves `Closing`: unknown, never a leak.
 
-use super::{failures, put_text, sites};
+use super::{failures, put_text, sites, uses};
 use crate::emit::Inside;
 use crate::private::PRIVATE;
 use crate::region::Region;
@@ -15,7 +15,9 @@ use core::ffi::c_int;
 use core::sync::atomic::Ordering;
 use resshim_format::header::{FACT_CENSUS, Level};
 use resshim_format::op::{Kind, Op};
-use resshim_format::record::{FD_CLOEXEC, FD_INHERITED, FD_NONBLOCK, FD_STREAM, FdArgs, FdHandle};
+use resshim_format::record::{
+    FD_CLOEXEC, FD_INHERITED, FD_NONBLOCK, FD_STREAM, FD_WATCHED, FdArgs, FdHandle,
+};
 use resshim_format::table::{FdRow, LABEL_BYTES, RowState, generation};
 
 /// A descriptor that a call gave.
@@ -217,6 +219,7 @@ pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
         row.op.store(what.op.number() as u32, Ordering::Relaxed);
         put_text(&row.label, what.label);
         row.state.store(RowState::Live.word(handle.generation), Ordering::Release);
+        uses::covers(region, fd);
     } else {
         region.header().untracked.fetch_add(1, Ordering::Relaxed);
     }
@@ -228,6 +231,25 @@ pub fn acquired(inside: &Inside, fd: c_int, what: &Acquired) {
         inside.write(what.op, stack, words, &[]);
     } else {
         inside.write_named(what.op, stack, words, what.label);
+    }
+}
+
+/// A descriptor came with a message by `socket`. What it is nobody has said: the kernel is asked.
+pub fn came(inside: &Inside, fd: c_int, socket: c_int, bits: u8) {
+    let mut target = [0; 256];
+    let target = link(fd, &mut target);
+    let kind = crate::label::kind_of_link(target);
+    let what =
+        Acquired { bits, origin: Some(socket), label: target, ..Acquired::of(Op::Received, kind) };
+    result(inside, fd, &what);
+}
+
+/// A copy of a descriptor left with a message by `socket`.
+pub fn went(inside: &Inside, fd: c_int, socket: c_int) {
+    let level = inside.level(kind(inside.region, fd).unwrap_or(Kind::File));
+    if level != Level::Off {
+        let (sent, by) = (handle(inside.region, fd).pack(), handle(inside.region, socket).pack());
+        inside.write(Op::Sent, inside.stack(start::settings().stack_depth), &[sent, by], &[]);
     }
 }
 
@@ -322,14 +344,29 @@ fn release(inside: &Inside, row: &FdRow, handle: FdHandle, stack: u32) -> bool {
 pub fn set_cloexec(inside: &Inside, fd: c_int, on: bool) {
     let handle = handle(inside.region, fd);
     if let Some(row) = row(inside.region, fd) {
-        let mut args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
+        let args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
         if (args.bits & FD_CLOEXEC != 0) == on && handle.generation != 0 {
             return;
         }
-        args.bits = args.bits & !FD_CLOEXEC | if on { FD_CLOEXEC } else { 0 };
-        row.args.store(args.pack(), Ordering::Relaxed);
+        set_bit(row, FD_CLOEXEC, on);
     }
     inside.write(Op::SetCloexec, 0, &[handle.pack(), u64::from(on)], &[]);
+}
+
+fn set_bit(row: &FdRow, bit: u8, on: bool) {
+    let bit = (bit as u64) << 8;
+    if on {
+        row.args.fetch_or(bit, Ordering::Relaxed);
+    } else {
+        row.args.fetch_and(!bit, Ordering::Relaxed);
+    }
+}
+
+/// An epoll set has it as a member from now on, or no more.
+pub fn set_watched(region: Region, fd: c_int, on: bool) {
+    if let Some(row) = row(region, fd) {
+        set_bit(row, FD_WATCHED, on);
+    }
 }
 
 /// A descriptor went to another state of its kind.
@@ -351,15 +388,16 @@ pub fn state(inside: &Inside, op: Op, fd: c_int, detail: u64, label: &[u8]) {
 pub fn owned_by_stream(inside: &Inside, op: Op, fd: c_int, stream: usize) {
     if let Some(row) = row(inside.region, fd) {
         row.stream.store(stream as u64, Ordering::Relaxed);
-        let args = FdArgs::unpack(row.args.load(Ordering::Relaxed));
-        let args = FdArgs { bits: args.bits | FD_STREAM, ..args };
-        row.args.store(args.pack(), Ordering::Relaxed);
+        set_bit(row, FD_STREAM, true);
     }
     state(inside, op, fd, stream as u64, &[]);
 }
 
 /// What the kernel says stands at a number; empty if nothing does.
 fn link(fd: c_int, target: &mut [u8]) -> &[u8] {
+    if seal::is_sealed() {
+        return &[];
+    }
     let mut path: crate::config::Text<32> = crate::config::Text::EMPTY;
     let _ = path.push(b"/proc/self/fd/") && path.push_decimal(fd.max(0) as u64);
     let length = path.c_str().and_then(|path| sys::read_link(path, target).ok());

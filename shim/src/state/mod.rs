@@ -11,6 +11,7 @@ pub mod modules;
 pub mod sites;
 pub mod stacks;
 pub mod threads;
+pub mod uses;
 
 use crate::region::Region;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,7 @@ pub fn begin(region: Region) {
     crate::managed::tell(region);
     crate::stack::announce_known();
     fds::census(region);
+    uses::begin(region);
     if crate::generated::is_map_ours() {
         region.header().facts.fetch_or(FACT_OWN_MAP, Ordering::Relaxed);
     }

@@ -54,6 +54,7 @@ pub struct RegionHeader {
     pub facts: u32,
     pub runtimes: u32,
     pub managed_lost: u32,
+    pub use_clock_gap: u64,
 }
 
 impl From<header::Header> for RegionHeader {
@@ -100,6 +101,7 @@ impl From<header::Header> for RegionHeader {
             facts: header.facts.into_inner(),
             runtimes: header.runtimes.into_inner(),
             managed_lost: header.managed_lost.into_inner(),
+            use_clock_gap: header.use_clock_gap.into_inner(),
         }
     }
 }

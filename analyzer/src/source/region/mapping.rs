@@ -1,14 +1,15 @@
-//! The two places of a live region that a reader writes: the drainer's words of the control page,
-//! and the state of a chunk that was drained. The one mapping of the analyzer, and its only unsafe code.
+//! The places of a live region that a reader writes: the drainer's words and the clock of uses in the
+//! control page (with its gap in the header), and the state of a chunk that was drained. The one mapping of the analyzer, and its only unsafe code.
 #![allow(
     unsafe_code,
     reason = "the state words are changed by compare-and-swap with the traced process"
 )]
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
-use resshim_format::header::{CONTROL_OFFSET, Control, STATES_OFFSET};
+use resshim_format::header::{CONTROL_OFFSET, Control, Header, STATES_OFFSET};
 use resshim_format::ring::reader;
 
 use super::{ChunkCopy, RegionFile};
@@ -83,6 +84,22 @@ impl Drain {
         }
     }
 
+    /// Moves the clock on that uses of descriptors are stamped with.
+    pub fn step_uses(&self, region: &RegionFile) {
+        if !long_enough(region, STATES_OFFSET) {
+            return;
+        }
+        let Some(now) = counter() else { return };
+        let clock = &self.control().use_clock;
+        let before = clock.load(Ordering::Relaxed);
+        // 0: this process stamps none.
+        if before != 0 && now > before {
+            clock.store(now, Ordering::Relaxed);
+            let gap = self.word(offset_of!(Header, use_clock_gap));
+            gap.fetch_max(now - before, Ordering::Relaxed);
+        }
+    }
+
     fn word(&self, offset: usize) -> &AtomicU64 {
         assert!(offset + 8 <= self.map.len() && offset.is_multiple_of(8));
         // SAFETY: inside the mapping (just checked) and aligned, since a mapping begins at a page;
@@ -95,6 +112,19 @@ impl Drain {
         // `Control` is made of atomics, for which any bits are a value.
         unsafe { &*self.map.as_mut_ptr().add(CONTROL_OFFSET).cast::<Control>() }
     }
+}
+
+/// The processor's counter, where it is what regions tell time by.
+#[cfg(target_arch = "x86_64")]
+fn counter() -> Option<u64> {
+    // SAFETY: an instruction that every processor of this architecture has.
+    Some(unsafe { core::arch::x86_64::_rdtsc() })
+}
+
+/// The processor's counter, where it is what regions tell time by.
+#[cfg(not(target_arch = "x86_64"))]
+fn counter() -> Option<u64> {
+    None
 }
 
 /// A file of ours shrinks only where somebody damages it on purpose: asked before each access.

@@ -99,6 +99,8 @@ pub struct Region {
     /// Mean bytes between heap samples as it stood.
     pub heap_mean: u64,
     levels: Vec<u32>,
+    /// The clock of uses as it stood, ticks; 0 = none are stamped.
+    pub use_clock: u64,
     image: Image,
 }
 
@@ -157,9 +159,10 @@ impl Region {
             }
         }
         let control = image.value::<Control>(resshim_format::header::CONTROL_OFFSET as u64);
-        let (heap_mean, levels) = control.map_or((header.heap_mean, Vec::new()), |control| {
+        let unknown = (header.heap_mean, Vec::new(), 0);
+        let (heap_mean, levels, use_clock) = control.map_or(unknown, |control| {
             let levels = control.levels.into_iter().map(|level| level.into_inner()).collect();
-            (control.heap_mean.into_inner(), levels)
+            (control.heap_mean.into_inner(), levels, control.use_clock.into_inner())
         });
         let chunks = header.chunks_populated.min(header.chunk_limit);
         let states = image.available(STATES_OFFSET as u64, chunks as usize * 8) / 8;
@@ -170,7 +173,17 @@ impl Region {
         if states < header.chunks_populated as usize {
             anomalies.bad_chunks += 1;
         }
-        Ok(Region { header, strings, tables, chunk_states, anomalies, heap_mean, levels, image })
+        Ok(Region {
+            header,
+            strings,
+            tables,
+            chunk_states,
+            anomalies,
+            heap_mean,
+            levels,
+            use_clock,
+            image,
+        })
     }
 
     /// Reads a stored state (`regions/ID` of a trace).

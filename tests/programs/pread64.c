@@ -1,0 +1,3 @@
+#include "used.h"
+#define SYMBOL pread64
+#include "pread.c"

@@ -1,0 +1,3 @@
+#include "used.h"
+#define SYMBOL preadv64
+#include "preadv.c"

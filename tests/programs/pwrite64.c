@@ -1,0 +1,3 @@
+#include "used.h"
+#define SYMBOL pwrite64
+#include "pwrite.c"

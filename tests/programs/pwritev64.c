@@ -1,0 +1,3 @@
+#include "used.h"
+#define SYMBOL pwritev64
+#include "pwritev.c"

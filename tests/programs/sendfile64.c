@@ -1,0 +1,4 @@
+#include "used.h"
+#include <sys/sendfile.h>
+#define SYMBOL sendfile64
+#include "sendfile.c"
