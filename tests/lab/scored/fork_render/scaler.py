@@ -54,7 +54,7 @@ class Crew:
         child = FORK.Process(target=scale, args=(theirs, [ours] + [member[1] for member in self.members]))
         child.start()  # LAB:worker LAB:sentinel
         tally("worker", 1)
-        tally("sentinel", 1)
+        tally("sentinel", 2)
         theirs.close()
         tally("channel", -1)
         return [child, ours, 0]
@@ -67,7 +67,7 @@ class Crew:
         child.join()
         child.close()
         tally("worker", -1)
-        tally("sentinel", -1)
+        tally("sentinel", -2)
 
     def scale(self, picture, factor, dice):
         place = dice.randrange(len(self.members))
