@@ -191,7 +191,7 @@ impl Broker {
             } else {
                 self.grants.push_back(grant);
             }
-            if self.grants.len() > 15 {
+            if self.grants.len() > 5 {
                 if let Some(grant) = self.grants.pop_front() {
                     grant.end(&mut self.account);
                 }
@@ -213,9 +213,16 @@ fn senders(orders: SyncSender<Order>, seed: u64) {
         }
         word % n
     };
-    for _ in 0..3300 {
+    let mut to_revoke = 20;
+    for number in 0..3300 {
         let text = vec![b'p'; 20 + next(2000) as usize];
-        let order = Order { text, refused: next(45) == 0, grant: next(3) == 0, revoked: next(20) == 0 };
+        // about one grant of thirty is revoked, the next one after every eightieth order or so
+        let grant = next(3) == 0;
+        let revoked = grant && number >= to_revoke;
+        if revoked {
+            to_revoke = number + 40 + next(80);
+        }
+        let order = Order { text, refused: next(45) == 0, grant, revoked };
         if orders.send(order).is_err() {
             return;
         }

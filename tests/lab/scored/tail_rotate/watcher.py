@@ -37,6 +37,8 @@ class Watched:
 
     def watch(self):
         self.notify = libc.inotify_init1(IN_NONBLOCK | IN_CLOEXEC)  # LAB:watch
+        if self.notify < 0:
+            raise OSError(ctypes.get_errno(), "inotify")
         plus("watch")
         libc.inotify_add_watch(self.notify, f"logs/{self.name}".encode(), IN_MODIFY)
 
@@ -124,13 +126,15 @@ class Applications(threading.Thread):
 
 
 def watch_over(applications, dice):
-    watched = {}
+    watched, gone, unlucky = {}, 0, 10
     for tick in range(2700):
         if tick % 3 == 0:
-            if len(watched) >= 20:
+            if len(watched) >= 10:
                 name = dice.choice(sorted(watched))
                 leaving = watched.pop(name)
-                if dice.random() < 1 / 14:
+                gone += 1
+                if gone == unlucky:
+                    unlucky += dice.randint(10, 30)
                     # it is being rotated: there is no log left to be told of
                     leaving.forget_tail()
                     numbers["watch"][2] += 1
