@@ -21,6 +21,7 @@ mod own_kinds;
 mod places;
 mod programs;
 mod python;
+mod python_guards;
 mod python_lines;
 mod quota;
 mod readme;

@@ -21,7 +21,7 @@ const STACKS: usize = 2000;
 /// `NAME:LINE` of the frames, innermost first.
 type Frames = Vec<String>;
 
-fn program(name: &str) -> std::path::PathBuf {
+pub fn program(name: &str) -> PathBuf {
     artifacts::tests_dir().join("programs/python").join(name)
 }
 
@@ -36,28 +36,51 @@ fn expected(file: &Path) -> BTreeMap<u32, Vec<Frames>> {
     all
 }
 
-/// What the trace says of the opens of a file.
-fn told(trace: &Path, label: &str) -> BTreeMap<u32, Vec<Frames>> {
-    let trace = Trace::open(trace).expect("a trace");
+/// An open of a file.
+pub struct Opened {
+    /// Thread.
+    pub tid: u32,
+    /// `NAME:LINE` of its Python frames.
+    pub frames: Frames,
+    /// Whether an activation of the interpreter's loop begins with each of them.
+    pub entries: Vec<bool>,
+    /// Whether frames were left out.
+    pub is_part: bool,
+}
+
+/// The opens of a file whose name ends so, in the order of time.
+pub fn opened(trace: &Trace, label: &str) -> Vec<Opened> {
     let codes: Vec<HashMap<u32, Code>> = trace
         .regions
         .iter()
         .map(|region| region.state.codes().map(|code| (code.row, code)).collect())
         .collect();
-    let mut all: BTreeMap<u32, Vec<Frames>> = BTreeMap::new();
+    let mut all = Vec::new();
     let mut events = trace.events();
     while let Some(event) = events.next() {
-        if event.op != Op::Open || event.label != label.as_bytes() {
+        if event.op != Op::Open || !event.label.ends_with(label.as_bytes()) {
             continue;
         }
         let stack = trace.regions[event.image].state.stack(event.stack).expect("a stack");
         let managed = stack.frames.iter().filter(|word| **word & FRAME_MANAGED != 0);
-        let frame = |word: &u64| {
-            let (row, line, _) = unpack_managed(*word);
-            let name = codes[event.image].get(&row).map_or("?", |code| code.name.as_str());
-            format!("{name}:{line}")
-        };
-        all.entry(event.tid).or_default().push(managed.map(frame).collect());
+        let (frames, entries) = managed
+            .map(|word| {
+                let (row, line, is_entry) = unpack_managed(*word);
+                let name = codes[event.image].get(&row).map_or("?", |code| code.name.as_str());
+                (format!("{name}:{line}"), is_entry)
+            })
+            .unzip();
+        let is_part = stack.cut || stack.folded;
+        all.push(Opened { tid: event.tid, frames, entries, is_part });
+    }
+    all
+}
+
+/// What the trace says of the opens of a file, by thread.
+fn told(trace: &Path, label: &str) -> BTreeMap<u32, Vec<Frames>> {
+    let mut all: BTreeMap<u32, Vec<Frames>> = BTreeMap::new();
+    for open in opened(&Trace::open(trace).expect("a trace"), label) {
+        all.entry(open.tid).or_default().push(open.frames);
     }
     all
 }
@@ -247,7 +270,7 @@ fn library(python: &Path) -> Option<PathBuf> {
     (is_library && at.is_file()).then_some(at)
 }
 
-fn compile(source: &str, into: &Path, options: &[&str]) {
+pub fn compile(source: &str, into: &Path, options: &[&str]) {
     let built = Command::new("cc")
         .arg("-o")
         .arg(into)

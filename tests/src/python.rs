@@ -33,6 +33,13 @@ fn fetched_dir() -> PathBuf {
     artifacts::profile_dir().parent().unwrap_or(Path::new("target")).join("pythons")
 }
 
+/// The interpreter of this version that was fetched, if it was.
+pub fn fetched(version: &str) -> Option<PathBuf> {
+    let place = fetched_dir().join(version);
+    let python = place.join(format!("usr/bin/python{version}"));
+    place.join("complete").is_file().then_some(python)
+}
+
 impl Python {
     /// A directory of packages of others (greenlet, gevent) for this version, if they were fetched.
     pub fn packages(&self) -> Option<PathBuf> {
