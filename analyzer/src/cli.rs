@@ -37,6 +37,8 @@ pub enum Command {
     Report(Report),
     /// Show what happened to each resource: who acquired it, passed it on, released it.
     Audit(Audit),
+    /// Show what a live process holds and waits for now, traced or not.
+    Snapshot(Snapshot),
     /// Say whether a program can be traced here, and what to do where it cannot.
     Doctor(Doctor),
     /// Print the LD_PRELOAD line for a shell or a unit file.
@@ -256,6 +258,27 @@ pub struct Audit {
     /// Write to FILE instead of standard output.
     #[arg(short, long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
+
+/// Options of `resshim snapshot`.
+#[derive(Clone, Debug, Args)]
+#[command(
+    after_help = "The process is read from outside, by /proc: it is not stopped and not changed.\n\nExamples:\n  \
+resshim snapshot 4242\n  resshim snapshot 4242 --for 30s"
+)]
+pub struct Snapshot {
+    /// The process.
+    #[arg(value_name = "PID")]
+    pub pid: u32,
+    /// Look again and again for so long, and show what grows, e.g. 30s.
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
+    pub duration: Option<std::time::Duration>,
+    /// All rows, not the first of each section.
+    #[arg(long)]
+    pub all: bool,
+    /// Output.
+    #[command(flatten)]
+    pub out: Output,
 }
 
 /// Options of `resshim doctor`.

@@ -12,6 +12,8 @@
 //! | [`elf`] | headers of ELF files, read without trust |
 //! | [`escape`] | strings of a trace, made harmless |
 //! | [`fail_on`] | the rules of `--fail-on` |
+//! | [`live`] | what a live process holds, by `/proc` and by its region |
+//! | [`snapshot`] | the public types of a snapshot |
 //! | [`report`] | the public types of a report: what analysis produces and views show |
 //! | [`model`] | from what images told to what happened: lifecycles, live resources, totals |
 //! | [`analyze`] | from a trace to a report: where the others meet |
@@ -31,8 +33,10 @@ pub mod elf;
 pub mod error;
 pub mod escape;
 pub mod fail_on;
+pub mod live;
 pub mod model;
 pub mod report;
+pub mod snapshot;
 pub mod source;
 pub mod symbols;
 pub mod view;

@@ -32,6 +32,7 @@ mod rows;
 mod run;
 mod scribble;
 mod secrets;
+mod snapshot;
 mod symbols;
 mod symbols_of_so;
 mod system_calls;

@@ -5,6 +5,7 @@
 pub mod audit;
 mod generated;
 mod names;
+pub mod snapshot;
 
 pub use self::names::store_names;
 

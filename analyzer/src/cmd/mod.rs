@@ -13,6 +13,7 @@ pub mod record;
 pub mod report;
 pub mod run;
 pub mod schema;
+pub mod snapshot;
 pub mod traces;
 
 use crate::cli::Command;
@@ -26,6 +27,7 @@ pub fn run(command: &Command) -> anyhow::Result<u8> {
         Command::Gc(options) => gc::run(options),
         Command::Report(options) => report::run(options),
         Command::Audit(options) => audit::run(options),
+        Command::Snapshot(options) => snapshot::run(options),
         Command::Doctor(options) => doctor::run(options),
         Command::Schema(options) => schema::run(options),
     }

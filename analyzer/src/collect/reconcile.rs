@@ -145,7 +145,7 @@ fn rows(region: &Region) -> BTreeMap<u32, Row> {
 
 /// Kind by what `/proc/PID/fd/N` leads to. Paths are not looked at: a file may lie on a server that
 /// does not answer.
-fn kind_of(target: &str) -> Kind {
+pub fn kind_of(target: &str) -> Kind {
     const PREFIXES: &[(&str, Kind)] = &[
         ("socket:", Kind::Socket),
         ("pipe:", Kind::Pipe),

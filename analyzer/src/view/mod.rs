@@ -10,6 +10,7 @@ pub mod markdown;
 pub mod progress;
 pub mod quantity;
 pub mod screen;
+pub mod snapshot;
 pub mod table;
 #[cfg(test)]
 mod tests;
