@@ -143,8 +143,7 @@ async function main(seed) {
   const publisher = cluster.fork();
   publisher.process.unref();
   const [port] = await once(publisher, 'message');
-  const next = sfc(seed);
-  const spool = new Spool(sfc(seed + 1000));
+  const spool = new Spool(sfc(seed + 100000));
   const subscriber = new Subscriber(port, spool);
   await fs.promises.readdir(os.tmpdir());
   const words = process.stdin[Symbol.asyncIterator]();
@@ -153,6 +152,7 @@ async function main(seed) {
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   // three at a time, each on its own
   const reader = async (mine) => {
+    const next = sfc(seed * 3 + mine);
     for (let n = mine; n < FEEDS; n += 3) {
       await subscriber.read(next() < 1 / 30 ? `gone ${n}` : `feed ${n}`);
       await pause(9 + 18 * next());

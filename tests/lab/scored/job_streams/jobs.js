@@ -39,9 +39,14 @@ class Invalid extends Error {}
 class Job {
   static rejected = [];
 
-  constructor(name, bad) {
+  /** What will become of it is decided by its number, not by when it is worked on. */
+  constructor(name, dice) {
     this.name = name;
-    this.bad = bad;
+    this.bad = dice.once(40);
+    this.announced = dice.once(2);
+    this.heard = !dice.once(25);
+    this.checked = dice.once(12);
+    this.rest = 9 + dice.below(8);
   }
 
   openOutput() {
@@ -118,19 +123,19 @@ async function check(name) {
   return status === 0;
 }
 
-async function consume(queue, board, dice) {
+async function consume(queue, board) {
   for (let job = queue.shift(); job; job = queue.shift()) {
     try {
       await job.run();
-      if (dice.once(2)) await board.announce(job.name, !dice.once(25));
-      if (dice.once(12)) await check(job.name);
+      if (job.announced) await board.announce(job.name, job.heard);
+      if (job.checked) await check(job.name);
     } catch (error) {
       if (!(error instanceof Invalid)) throw error;
       changes('output', 0, 0, 1);
       Job.rejected.push(job);
     }
     fs.unlinkSync(path.join('inbox', job.name));
-    await pause(9 + dice.below(8));
+    await pause(job.rest);
   }
 }
 
@@ -154,8 +159,8 @@ async function work(dice) {
   await once(lines, 'line');
   for (let wave = 0; wave < 90; wave++) {
     produce(wave, dice);
-    const queue = pending().map((name) => new Job(name, dice.once(40)));
-    await Promise.all([0, 1, 2, 3].map(() => consume(queue, board, dice)));
+    const queue = pending().map((name) => new Job(name, dice));
+    await Promise.all([0, 1, 2, 3].map(() => consume(queue, board)));
     await pause(15);
   }
   await pause(200);
