@@ -78,6 +78,23 @@ fn what_is_given_back_after_the_phase_exit_was_still_open() {
     assert_eq!(other.ending, Ending::Exit(0), "{}", other.stderr_text());
 }
 
+#[test]
+fn a_fork_child_begins_with_none_and_exec_ends_what_there_is() {
+    let out = Scratch::new("own-kinds-images");
+    let trace = out.path().join("trace");
+    let launch = Launch::of(&program::named("api/forks_and_execs"));
+    let done = launch.under_run(&trace).run();
+    assert_eq!(done.ending, Ending::Exit(0), "{}", done.stderr_text());
+    let report = report(&trace, &["--at-exit"]);
+    // Of the six, three were over with the first program, and one was released.
+    assert_eq!(totals(&report, "lease"), [6, 4, 2]);
+    let mut found = findings(&report);
+    found.retain(|finding| finding.0 == "lease");
+    found.sort();
+    let expected = ["child_takes", "takes"].map(|name| ("lease".to_owned(), 1, name.to_owned()));
+    assert_eq!(found, expected);
+}
+
 fn python_program(python: &python::Python, name: &str) -> Launch {
     let script = artifacts::tests_dir().join("programs/bridge").join(name);
     let package = artifacts::tests_dir().join("../bridge/python/src");

@@ -32,8 +32,9 @@ pub enum Origin {
 
 /// Executables that run other programs: what is theirs is not the program's own code.
 const INTERPRETERS: &[&str] = &[
-    "beam", "bun", "deno", "dotnet", "guile", "java", "julia", "lua", "mono", "node", "nodejs",
-    "octave", "perl", "php", "php-fpm", "pypy", "python", "R", "rscript", "ruby", "tclsh", "wish",
+    "beam", "bun", "deno", "dotnet", "gjs", "guile", "java", "julia", "lua", "luajit", "moar",
+    "mono", "node", "nodejs", "octave", "perl", "php", "php-fpm", "pypy", "python", "qjs", "R",
+    "racket", "rscript", "ruby", "tclsh", "wish",
 ];
 
 /// Shared objects of libc, the loader and the compilers, by the start of their name.
@@ -91,6 +92,8 @@ const RUNTIME_LIBRARIES: &[&str] = &[
     "libjimage.",
     "libjli.",
     "libjvm.",
+    "liblua",
+    "libmonosgen",
     "libnet.",
     "libnio.",
     "libnode.",
@@ -351,7 +354,9 @@ mod tests {
 
     #[test]
     fn interpreters_are_known_with_their_versions() {
-        for name in ["python3", "python3.11", "node", "java", "ruby2.7", "perl5.36.0", "beam.smp"] {
+        let versions =
+            ["python3", "python3.11", "pypy3.9", "ruby2.7", "perl5.36.0", "php8.2", "lua5.3"];
+        for name in ["node", "java", "luajit", "beam.smp", "php-fpm8.2"].iter().chain(&versions) {
             assert!(is_interpreter(name), "{name}");
         }
         for name in ["nginx", "nodemon-like", "mypython", "git", "redis-server"] {
