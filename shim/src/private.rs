@@ -16,6 +16,8 @@ use core::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 const PAGE_WORDS: usize = RESERVE / PAGE / 64;
 /// Shared chunks in use at once.
 pub const SHARED_PLACES: usize = 8;
+/// Frames of CPython that are kept in mind: a power of two.
+pub const PYTHON_WORDS: usize = 4096;
 /// Where the region stands.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u32)]
@@ -130,7 +132,9 @@ pub struct Private {
     /// Java frames met before, by hash: check, word of a stack.
     pub java_words: [[AtomicU64; 2]; 4096],
     /// The same of CPython.
-    pub python_words: [[AtomicU64; 2]; 4096],
+    pub python_words: [[AtomicU64; 2]; PYTHON_WORDS],
+    /// The same in the order of walks.
+    pub python_trails: [[AtomicU64; 2]; PYTHON_WORDS],
     /// Native stacks met before.
     pub walks: Walks,
 }

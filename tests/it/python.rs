@@ -50,6 +50,10 @@ pub struct Opened {
 
 /// The opens of a file whose name ends so, in the order of time.
 pub fn opened(trace: &Trace, label: &str) -> Vec<Opened> {
+    opened_as(trace, label, |code, line| format!("{}:{line}", code.name))
+}
+
+fn opened_as(trace: &Trace, label: &str, shown: impl Fn(&Code, u32) -> String) -> Vec<Opened> {
     let codes: Vec<HashMap<u32, Code>> = trace
         .regions
         .iter()
@@ -66,8 +70,8 @@ pub fn opened(trace: &Trace, label: &str) -> Vec<Opened> {
         let (frames, entries) = managed
             .map(|word| {
                 let (row, line, is_entry) = unpack_managed(*word);
-                let name = codes[event.image].get(&row).map_or("?", |code| code.name.as_str());
-                (format!("{name}:{line}"), is_entry)
+                let code = codes[event.image].get(&row);
+                (code.map_or_else(|| "?".to_owned(), |code| shown(code, line)), is_entry)
             })
             .unzip();
         let is_part = stack.cut || stack.folded;
@@ -171,6 +175,31 @@ fn a_storm_of_greenlets_harms_nothing() {
             stacks.filter(|stack| stack.frames.iter().any(|word| word & FRAME_MANAGED != 0))
         });
         assert!(deep.count() > 1000, "{name}: few stacks with Python frames");
+    }
+}
+
+/// Code objects at the addresses of dead ones, with the same name, file or lines: each is told as what it is.
+#[test]
+fn code_at_an_address_that_was_used_before_is_another() {
+    for python in python::installed((3, 9)) {
+        let work = Scratch::new("python-reused");
+        let (file, trace) = (work.path().join("opened"), work.path().join("trace"));
+        let list = work.path().join("expected");
+        std::fs::write(&file, "").expect("a file");
+        let launch = Launch::new(&python.path)
+            .args([program("reused.py"), file.clone(), list.clone()])
+            .args(["3000"]);
+        let ran = launch.under_run(&trace).run();
+        assert_eq!(ran.ending, Ending::Exit(0), "{}: {}", python.path.display(), ran.stderr_text());
+        let expected: Vec<Frames> = expected(&list).into_values().flatten().collect();
+        let whole = |code: &Code, line| format!("{}:{}:{line}", code.file, code.name);
+        let trace = Trace::open(&trace).expect("a trace");
+        let told = opened_as(&trace, &file.to_string_lossy(), whole);
+        assert_eq!(told.len(), expected.len(), "{}", python.path.display());
+        for (at, (ours, theirs)) in told.iter().zip(&expected).enumerate() {
+            // The innermost is the one that opens.
+            assert_eq!(&ours.frames[1..3], &theirs[..], "{}: open {at}", python.path.display());
+        }
     }
 }
 

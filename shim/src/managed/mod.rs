@@ -119,13 +119,24 @@ pub fn collect(region: Region, native: &Stack, out: &mut Frames) -> bool {
     out.finish() | cut
 }
 
-/// Whether an address lies in an interpreter: by which of its functions a thread came to a line of the
-/// program is no part of a site.
+/// Where the interpreters' own code lies at the moment.
+pub struct Interpreters([[usize; 2]; 3]);
+
+/// Asked once a stack.
 #[inline(always)]
-pub fn is_interpreter(pc: usize) -> bool {
-    INTERPRETERS.iter().any(|[start, bytes]| {
-        pc.wrapping_sub(start.load(Ordering::Relaxed)) < bytes.load(Ordering::Relaxed)
-    })
+pub fn interpreters() -> Interpreters {
+    Interpreters(
+        INTERPRETERS.each_ref().map(|it| it.each_ref().map(|at| at.load(Ordering::Relaxed))),
+    )
+}
+
+impl Interpreters {
+    /// Whether an address lies in one: by which of its functions a thread came to a line of the program is no part
+    /// of a site.
+    #[inline(always)]
+    pub fn has(&self, pc: usize) -> bool {
+        self.0.iter().any(|[start, bytes]| pc.wrapping_sub(*start) < *bytes)
+    }
 }
 
 /// A runtime was found, and its frames can be read from now on. Its own code lies from `start` to `end`.

@@ -130,8 +130,12 @@ fn find_or_store<'a>(
 fn hash_of_parts(frames: &[usize], managed: &[u64], epoch: u32) -> u64 {
     let mix =
         |lane: u64, word: u64| (lane.rotate_left(23) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let outside = frames.iter().filter(|pc| !managed::is_interpreter(**pc));
-    let native = outside.fold(epoch as u64 | 1 << 63, |lane, pc| mix(lane, *pc as u64));
+    let interpreters = managed::interpreters();
+    let (mut native, mut rest) = (epoch as u64 | 1 << 63, frames.iter());
+    // A search, and no fold: that would wait for a multiplication at each frame inside one, too.
+    while let Some(pc) = rest.find(|pc| !interpreters.has(**pc)) {
+        native = mix(native, *pc as u64);
+    }
     // Two lanes: one multiplication need not wait for the other.
     let (pairs, rest) = managed.as_chunks::<2>();
     let mut lanes = [1 << 62, 1 << 61];

@@ -29,6 +29,8 @@ pub struct Layout {
     pub filename: usize,
     /// In a code object: `co_qualname`, `co_name` before 3.11.
     pub name: usize,
+    /// In a code object: `co_name`.
+    pub plain_name: usize,
     /// In a code object.
     pub first_line: usize,
     /// In a code object: a number that no other one of its interpreter has (3.12 and later).
@@ -78,6 +80,8 @@ pub struct Heads {
     pub type_size: usize,
     /// In a `str`.
     pub length: usize,
+    /// In a `str`: -1 where it is not known yet.
+    pub hash: usize,
     /// In a `str`.
     pub state: usize,
     /// In a `bytes`, and in a code object from 3.11 on.
@@ -87,13 +91,14 @@ pub struct Heads {
 }
 
 /// Those of a build with the GIL.
-const HEADS: Heads = Heads { kind: 8, type_size: 32, length: 16, state: 32, size: 16, bytes: 32 };
+const HEADS: Heads =
+    Heads { kind: 8, type_size: 32, length: 16, hash: 24, state: 32, size: 16, bytes: 32 };
 
 /// `co_version` stands so far behind `co_firstlineno`, in 3.12 and later.
 const VERSION_BEHIND_FIRST_LINE: usize = 24;
 
 /// The layout of a version that has no description; `None`: not known.
-pub fn of_version(minor: u32) -> Option<Layout> {
+pub const fn of_version(minor: u32) -> Option<Layout> {
     let old = Layout {
         finalizing: 16,
         current: 24,
@@ -106,6 +111,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
         entry: Entry::Always,
         filename: 104,
         name: 112,
+        plain_name: 112,
         first_line: 40,
         version: None,
         line_table: 120,
@@ -136,6 +142,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             entry: Entry::Flag(68),
             filename: 112,
             name: 128,
+            plain_name: 120,
             first_line: 72,
             line_table: 136,
             table: Table::Locations,
@@ -155,6 +162,7 @@ pub fn of_version(minor: u32) -> Option<Layout> {
             entry: Entry::OuterOwner(70),
             filename: 112,
             name: 128,
+            plain_name: 120,
             first_line: 68,
             line_table: 136,
             table: Table::Locations,
@@ -207,6 +215,7 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         // Behind `tp_name`.
         type_size: offset(kind + 1)? + 8,
         length: offset(text + 2)?,
+        hash: offset(text + 2)? + 8,
         state: offset(text + 1)?,
         size: offset(bytes + 1)?,
         bytes: offset(bytes + 2)?,
@@ -225,6 +234,7 @@ pub fn described(minor: u32, words: &[u64; DESCRIPTION_WORDS]) -> Option<Layout>
         entry: Entry::OuterOwner(offset(frame + 5)?),
         filename: offset(code + 1)?,
         name: offset(code + 3)?,
+        plain_name: offset(code + 2)?,
         first_line,
         version: Some(first_line + VERSION_BEHIND_FIRST_LINE),
         line_table: offset(code + 4)?,

@@ -40,6 +40,7 @@ type ThisThread = unsafe extern "C" fn() -> usize;
 
 /// What is known of the interpreter of this process.
 struct Interpreter {
+    minor: u32,
     layout: Layout,
     this_thread: ThisThread,
     /// Address of `_PyRuntime`.
@@ -178,6 +179,7 @@ fn interpreter(
         _ => None,
     };
     Ok(Interpreter {
+        minor,
         layout,
         runtime,
         start: module.start,
@@ -209,7 +211,8 @@ pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
         super::ends();
     }
     let (loader, bytes) = python.loader;
-    if native.frames().first().is_some_and(|caller| caller.wrapping_sub(loader) < bytes) {
+    let caller = native.frames().first().copied().unwrap_or(0);
+    if caller.wrapping_sub(loader) < bytes {
         return false;
     }
     // SAFETY: looks at this thread's storage; before the interpreter begins and after its end it gives null.
@@ -218,7 +221,7 @@ pub fn frames(region: Region, native: &Stack, out: &mut Frames) -> bool {
         return false;
     }
     // SAFETY: the thread's own state, and the chain of frames that it runs.
-    unsafe { python.walk(region, thread, out) }
+    unsafe { python.walk(region, thread, caller, out) }
 }
 
 /// What was found last, be it closed by now.

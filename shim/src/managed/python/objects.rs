@@ -2,6 +2,7 @@
 
 #![allow(unsafe_code, reason = "reads the interpreter's structures")]
 
+use super::layout::Layout;
 use super::lines;
 use super::text::{self, Utf8};
 use super::{FOUND, Interpreter, REFUSED};
@@ -9,7 +10,7 @@ use crate::index::hash;
 use crate::region::Region;
 use crate::state::codes::{self, Code};
 use core::ptr::with_exposed_provenance;
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use resshim_format::header::RUNTIME_UNKNOWN_BUILD;
 use resshim_format::table::{CodeRow, Runtime, managed};
 
@@ -17,6 +18,8 @@ use resshim_format::table::{CodeRow, Runtime, managed};
 const MOST_TABLE: usize = 1 << 20;
 /// Longest string of which the end is read.
 const MOST_TEXT: usize = 1 << 16;
+/// An odd number without a pattern.
+pub(super) const MIX: u64 = 0x9e37_79b9_7f4a_7c15;
 /// Misfits after which the structures are taken for others than we know.
 const PATIENCE: u32 = 16;
 /// Frames whose code was none.
@@ -25,7 +28,8 @@ static MISFITS: AtomicU32 = AtomicU32::new(0);
 /// Whether a pointer may be one: aligned, in the lower half.
 #[inline(always)]
 pub(super) fn is_place(address: usize) -> bool {
-    address & 7 == 0 && address.wrapping_sub(0x10000) < (1 << 47) - 0x10000
+    // The three lowest bits are the highest then.
+    address.rotate_right(3).wrapping_sub(0x10000 >> 3) < ((1 << 47) - 0x10000) >> 3
 }
 
 /// # Safety
@@ -52,89 +56,130 @@ pub(super) unsafe fn byte(at: usize) -> u8 {
     unsafe { *with_exposed_provenance::<u8>(at) }
 }
 
-impl Interpreter {
-    /// What tells a code object from others, those that stood at its address before included: objects that
-    /// are made alike one after the other get the same addresses, so what they hold is looked at too, where
-    /// they have no number.
-    ///
-    /// # Safety
-    /// A code object, or memory as long as one that begins like one.
-    #[inline(always)]
-    pub(super) unsafe fn identity(&self, code: usize) -> u64 {
-        let layout = &self.layout;
-        // SAFETY: by the caller's promise; a frame keeps its code, and that its strings and its table.
-        unsafe {
-            let (name, table) = (word(code + layout.name), word(code + layout.line_table));
-            let numbers = word(code + layout.heads.size) as u64
-                ^ (half(code + layout.first_line) as u64) << 32;
-            let mixed = (code as u64).wrapping_add((name as u64).rotate_left(24)) ^ numbers;
-            let held = if let Some(version) = layout.version {
-                table as u64 ^ (half(code + version) as u64) << 32
-            } else if is_place(name) && is_place(table) {
-                let size = word(table + layout.heads.size);
-                let begin = table + layout.heads.bytes;
-                // Bytes end with a NUL, and objects on a multiple of sixteen.
-                let (first, last) = (word(begin), word(begin + size.saturating_sub(8)));
-                let middle = word(begin + size / 2 - size / 2 % 8);
-                let file = word(code + layout.filename) as u64;
-                let ends = (first as u64).rotate_left(17) ^ (last as u64).rotate_left(41);
-                let sizes = (table as u64) ^ (size as u64) << 48;
-                self.end_of_text(name).wrapping_add(file.rotate_left(33))
-                    ^ (ends ^ sizes).wrapping_add(middle as u64).wrapping_mul(0x9e6c_63d0_676a_9a99)
-            } else {
-                0
-            };
-            mixed.wrapping_mul(0xbf58_476d_1ce4_e5b9) ^ held.wrapping_mul(0x94d0_49bb_1331_11eb)
-        }
-    }
+/// What the string of a file looks like: code objects of a module share it.
+#[derive(Clone, Copy)]
+pub(super) struct File {
+    address: usize,
+    look: u64,
+}
 
-    /// The address of a string, its length, and its last characters.
+impl File {
+    pub(super) const NONE: File = File { address: 0, look: 0 };
+
+    /// Its address, its length, and its last characters.
     ///
     /// # Safety
     /// A string that lives.
-    #[inline(always)]
-    unsafe fn end_of_text(&self, object: usize) -> u64 {
-        // SAFETY: by the caller's promise: a string has eight bytes at least behind its head.
+    #[inline(never)]
+    unsafe fn of(layout: &Layout, address: usize) -> File {
+        // SAFETY: by the caller's promise: a compact string has its characters behind its head.
         unsafe {
-            let length = word(object + self.layout.heads.length);
-            let end = word(object + self.layout.ascii + length.saturating_sub(8)) as u64;
-            (object as u64 ^ length as u64).wrapping_add(end.wrapping_mul(0x9fb2_1c65_1e98_df25))
+            let length = word(address + layout.heads.length);
+            let (words, end) = match text::form(half(address + layout.heads.state) as u32) {
+                None => (0, 0),
+                // Eight bytes at least.
+                _ if length < 8 => (1, 8),
+                _ => ((length / 8).min(6), length),
+            };
+            let begin = address + layout.ascii + end - words * 8;
+            let held = (0..words).map(|at| word(begin + at * 8) as u64);
+            File { address, look: mixed([address as u64, length as u64].into_iter().chain(held)) }
+        }
+    }
+}
+
+/// What tells a code object from others, those that stood at its address before included, as far as can be seen
+/// at a glance: objects that are made alike one after the other get the same addresses, so what they hold is looked
+/// at too, where they have no number. An object may come to look otherwise once, when its name gets its hash.
+///
+/// # Safety
+/// A code object in use: it keeps its strings and its table.
+#[inline(always)]
+pub(super) unsafe fn look(layout: &Layout, code: usize, known: &mut File) -> u64 {
+    // SAFETY: by the caller's promise.
+    unsafe {
+        let (name, table) = (word(code + layout.name), word(code + layout.line_table));
+        // The number before the first line is one that stays, too.
+        let numbers =
+            word(code + layout.heads.size) as u64 ^ word(code + layout.first_line - 4) as u64;
+        let own = (code as u64).wrapping_add((name as u64).rotate_left(24)) ^ numbers;
+        // Two products: neither waits for the other.
+        let (own, held) = if let Some(version) = layout.version {
+            (own, table as u64 ^ (half(code + version) as u64) << 32)
+        } else {
+            let file = word(code + layout.filename);
+            if file != known.address {
+                *known = File::of(layout, file);
+            }
+            let size = word(table + layout.heads.size);
+            let begin = table + layout.heads.bytes;
+            // Bytes end with a NUL, and objects on a multiple of sixteen.
+            let (first, last) = (word(begin) as u64, word(begin + size.max(8) - 8) as u64);
+            let middle = word(begin + size / 16 * 8) as u64;
+            let lines =
+                (first ^ last.wrapping_add(size as u64).rotate_left(41)).wrapping_add(middle);
+            // Identifiers are interned, and then they have a hash. Eight bytes at least follow a string's head.
+            let letters =
+                word(name + layout.heads.length) as u64 ^ word(name + layout.ascii) as u64;
+            let hash = word(word(code + layout.plain_name) + layout.heads.hash) as u64;
+            let names = letters.rotate_left(17) ^ hash;
+            (own ^ names ^ known.look, lines ^ (table as u64).rotate_left(29))
+        };
+        own.wrapping_mul(MIX) ^ held.wrapping_mul(0xbf58_476d_1ce4_e5b9).rotate_left(32)
+    }
+}
+
+fn mixed(words: impl Iterator<Item = u64>) -> u64 {
+    words.fold(0, |sum, word| (sum.rotate_left(23) ^ word).wrapping_mul(MIX))
+}
+
+/// A hash of bytes.
+fn hash_of(bytes: &[u8]) -> u64 {
+    let (words, rest) = bytes.as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let rest = rest.iter().map(|byte| u64::from(*byte));
+    mixed(core::iter::once(bytes.len() as u64).chain(words).chain(rest))
+}
+
+impl Interpreter {
+    /// A frame whose code is none.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn misfits(&self) {
+        if MISFITS.fetch_add(1, Ordering::Relaxed) == PATIENCE {
+            FOUND.store(REFUSED, Ordering::Release);
+            crate::managed::end(Runtime::CPython);
+            crate::managed::say(Runtime::CPython, RUNTIME_UNKNOWN_BUILD);
         }
     }
 
-    /// A frame that was not met before.
+    /// The word of a frame that was not met before, and whether it is to be kept: there was a row for its code.
     ///
     /// # Safety
-    /// As for [`Interpreter::frame`].
+    /// As for [`look`].
     #[cold]
     #[inline(never)]
-    pub(super) unsafe fn learn(
-        &self,
-        region: Region,
-        code: usize,
-        at: i32,
-        identity: u64,
-        key: u64,
-        [check, place]: &[AtomicU64; 2],
-    ) -> Option<u64> {
+    pub(super) unsafe fn learn(&self, region: Region, code: usize, at: i32) -> (u64, bool) {
         let layout = &self.layout;
-        // SAFETY: a code object, once its type has been looked at; its table and strings likewise.
+        // SAFETY: a code object; the types of its table and its strings are looked at.
         unsafe {
-            if word(code + layout.heads.kind) != self.code_type {
-                if MISFITS.fetch_add(1, Ordering::Relaxed) == PATIENCE {
-                    FOUND.store(REFUSED, Ordering::Release);
-                    crate::managed::end(Runtime::CPython);
-                    crate::managed::say(Runtime::CPython, RUNTIME_UNKNOWN_BUILD);
-                }
-                return None;
-            }
             let first = half(code + layout.first_line);
             let table = self.bytes(word(code + layout.line_table)).unwrap_or(&[]);
             let line = lines::line(layout.table, table, first, at);
             let line = line.unwrap_or(first.max(0) as u32);
+            let name = self.text(word(code + layout.name));
+            let file = self.text(word(code + layout.filename));
+            // What it holds, and where; all of it, where it has no number.
+            let held = [layout.name, layout.filename, layout.line_table];
+            let [name_at, file_at, table_at] = held.map(|at| word(code + at) as u64);
+            let own = [code as u64, word(code + layout.heads.size) as u64, first as u64];
+            let identity = own.into_iter().chain([name_at, file_at, table_at]);
+            let identity = match layout.version {
+                Some(version) => mixed(identity.chain([half(code + version) as u64])),
+                None => mixed(identity.chain([table, name.1, file.1].map(hash_of))),
+            };
             let row = codes::row(region, hash(identity), |give| {
-                let name = self.text(word(code + layout.name));
-                let file = self.text(word(code + layout.filename));
+                let [name, file] = [name, file].map(|(width, text)| Utf8::of(width, text));
                 give(&Code {
                     runtime: Runtime::CPython,
                     address: code as u64,
@@ -143,12 +188,7 @@ impl Interpreter {
                     file: file.end(size_of_file()),
                 });
             });
-            let word = managed(row, line, false);
-            if row != 0 {
-                place.store(word, Ordering::Relaxed);
-                check.store(key ^ word, Ordering::Relaxed);
-            }
-            Some(word)
+            (managed(row, line, false), row != 0)
         }
     }
 
@@ -166,28 +206,28 @@ impl Interpreter {
         }
     }
 
+    /// Bytes of a character of a string, and the characters.
+    ///
     /// # Safety
     /// An object that lives.
-    unsafe fn text(&self, object: usize) -> Utf8 {
+    unsafe fn text(&self, object: usize) -> (usize, &'static [u8]) {
+        const NOTHING: (usize, &[u8]) = (1, &[]);
         let heads = &self.layout.heads;
-        let nothing = || Utf8::of(1, &[]);
         // SAFETY: by the caller's promise.
         unsafe {
             if !is_place(object) || word(object + heads.kind) != self.text_type {
-                return nothing();
+                return NOTHING;
             }
             let length = word(object + heads.length);
             let Some((width, is_ascii)) = text::form(half(object + heads.state) as u32) else {
-                return nothing();
+                return NOTHING;
             };
             if length > MOST_TEXT {
-                return nothing();
+                return NOTHING;
             }
             let from = object + if is_ascii { self.layout.ascii } else { self.layout.wide };
-            Utf8::of(
-                width,
-                core::slice::from_raw_parts(with_exposed_provenance(from), length * width),
-            )
+            let text = core::slice::from_raw_parts(with_exposed_provenance(from), length * width);
+            (width, text)
         }
     }
 }

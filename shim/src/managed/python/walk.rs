@@ -3,12 +3,12 @@
 #![allow(unsafe_code, reason = "reads the interpreter's structures")]
 
 use super::Interpreter;
-use super::layout::{Entry, Instruction};
-use super::objects::{byte, half, is_place, word};
+use super::layout::{self, Entry, Instruction, Layout};
+use super::objects::{File, MIX, byte, half, is_place, look, word};
 use crate::managed::Frames;
-use crate::private::PRIVATE;
+use crate::private::{PRIVATE, PYTHON_WORDS};
 use crate::region::Region;
-use core::sync::atomic::Ordering;
+use core::sync::atomic::{AtomicU64, Ordering};
 use resshim_format::table::managed;
 
 /// Frames that are looked at: a recursion may be deeper.
@@ -16,12 +16,56 @@ const MOST_FRAMES: usize = 1024;
 /// Pieces of a thread's stack of frames that are looked at.
 const MOST_CHUNKS: usize = 64;
 
+/// Where a frame that was met is kept.
+#[inline(always)]
+const fn place_of(key: u64) -> usize {
+    (key.wrapping_mul(MIX) >> (64 - PYTHON_WORDS.trailing_zeros())) as usize
+}
+
+/// What is known of a version when this is built: a field is then read by one instruction, not by two.
+struct Known<const MINOR: u32>;
+
+impl<const MINOR: u32> Known<MINOR> {
+    const LAYOUT: Option<Layout> = layout::of_version(MINOR);
+}
+
 impl Interpreter {
+    /// `caller`: the innermost native frame.
+    ///
     /// # Safety
     /// `thread` is the calling thread's state.
-    #[inline(always)]
-    pub(super) unsafe fn walk(&self, region: Region, thread: usize, out: &mut Frames) -> bool {
-        let layout = &self.layout;
+    pub(super) unsafe fn walk(
+        &self,
+        region: Region,
+        thread: usize,
+        caller: usize,
+        out: &mut Frames,
+    ) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            match self.minor {
+                9 => self.walk_of::<9>(region, thread, caller, out),
+                10 => self.walk_of::<10>(region, thread, caller, out),
+                11 => self.walk_of::<11>(region, thread, caller, out),
+                12 => self.walk_of::<12>(region, thread, caller, out),
+                _ => self.walk_of::<0>(region, thread, caller, out),
+            }
+        }
+    }
+
+    /// The walk in a version; 0: one that describes itself.
+    ///
+    /// # Safety
+    /// As for [`Interpreter::walk`].
+    #[inline(never)]
+    unsafe fn walk_of<const MINOR: u32>(
+        &self,
+        region: Region,
+        thread: usize,
+        caller: usize,
+        out: &mut Frames,
+    ) -> bool {
+        let layout = Known::<MINOR>::LAYOUT.as_ref().unwrap_or(&self.layout);
         // SAFETY: fields of structures that live: see the module's head. The thread's number is `pthread_self`
         // where the structure is the one that we know.
         unsafe {
@@ -42,6 +86,7 @@ impl Interpreter {
                 frame = word(frame + layout.previous);
             }
             let mut steps = 0;
+            let mut trail = Trail::of(frame, caller);
             // The word of the frame before, until it is known whether an activation began with it.
             let mut pending = None;
             while is_place(frame) {
@@ -63,8 +108,9 @@ impl Interpreter {
                     out.push_word(word);
                 }
                 // From 3.14 on the pointer carries tags.
-                let code = word(frame + layout.code) & !3;
-                if let Some(word) = self.frame(region, frame, code) {
+                let tags = if MINOR == 0 { 3 } else { 0 };
+                let code = word(frame + layout.code) & !tags;
+                if let Some(word) = self.frame(layout, region, frame, code, &mut trail) {
                     match layout.entry {
                         Entry::Always => out.push_word(word | managed(0, 0, true)),
                         Entry::Flag(flag) => {
@@ -120,30 +166,93 @@ impl Interpreter {
     /// # Safety
     /// A frame of the calling thread, and what it runs.
     #[inline(always)]
-    unsafe fn frame(&self, region: Region, frame: usize, code: usize) -> Option<u64> {
-        let layout = &self.layout;
+    unsafe fn frame(
+        &self,
+        layout: &Layout,
+        region: Region,
+        frame: usize,
+        code: usize,
+        trail: &mut Trail,
+    ) -> Option<u64> {
         if !is_place(code) {
             return None;
         }
-        // SAFETY: fields of the frame and of its code.
+        // SAFETY: fields of the frame and of its code, once that has been seen to be one.
         unsafe {
+            if word(code + layout.heads.kind) != self.code_type {
+                self.misfits();
+                return None;
+            }
             let at = match layout.instruction {
                 Instruction::Index(offset, unit) => half(frame + offset).wrapping_mul(unit),
                 Instruction::Pointer(offset, begin) => {
                     word(frame + offset).wrapping_sub(code + begin) as i32
                 }
             };
-            let identity = self.identity(code);
-            let key = (identity ^ at as u32 as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let index = (key >> 48) as usize % PRIVATE.python_words.len();
-            let place = PRIVATE.python_words.get(index)?;
-            let [check, word] = place;
-            let known = word.load(Ordering::Relaxed);
-            // Two threads may write at once: the check is of both words.
-            if known != 0 && check.load(Ordering::Relaxed) == key ^ known {
+            // Never 0, as the check of an empty place is.
+            let key = look(layout, code, &mut trail.file) ^ (at as u64) << 40 | 1;
+            let place = trail.step();
+            let known = met(place, key);
+            if known != 0 {
                 return Some(known);
             }
-            self.learn(region, code, at, identity, key, place)
+            let (word, is_known) = self.find(region, code, at, key);
+            if is_known {
+                remember(place, key, word);
+            }
+            Some(word)
         }
     }
+
+    /// The word of a frame that was not met at this place of a walk, and whether it is to be kept.
+    ///
+    /// # Safety
+    /// As for [`Interpreter::learn`].
+    #[inline(never)]
+    unsafe fn find(&self, region: Region, code: usize, at: i32, key: u64) -> (u64, bool) {
+        let place = &PRIVATE.python_words[place_of(key) % PYTHON_WORDS];
+        let known = met(place, key);
+        if known != 0 {
+            return (known, true);
+        }
+        // SAFETY: the caller's promise.
+        let (word, is_known) = unsafe { self.learn(region, code, at) };
+        if is_known {
+            remember(place, key, word);
+        }
+        (word, is_known)
+    }
+}
+
+/// Where the frames of a walk are kept: what a thread's innermost frame was called by is mostly called by the same
+/// again, so its words stand in a row: the memory of many frames is in few cache lines.
+struct Trail {
+    next: usize,
+    file: File,
+}
+
+impl Trail {
+    /// That of the walks from a frame, for a native caller.
+    #[inline(always)]
+    fn of(frame: usize, caller: usize) -> Trail {
+        Trail { next: place_of(frame as u64 ^ (caller as u64) << 16), file: File::NONE }
+    }
+
+    #[inline(always)]
+    fn step(&mut self) -> &'static [AtomicU64; 2] {
+        self.next += 1;
+        &PRIVATE.python_trails[self.next % PYTHON_WORDS]
+    }
+}
+
+/// The word that stands at a place for a key; 0: none. Two threads may write at once: the check is of both.
+#[inline(always)]
+fn met([check, word]: &[AtomicU64; 2], key: u64) -> u64 {
+    let known = word.load(Ordering::Relaxed);
+    if check.load(Ordering::Relaxed) == key ^ known { known } else { 0 }
+}
+
+fn remember([check, place]: &[AtomicU64; 2], key: u64, word: u64) {
+    place.store(word, Ordering::Relaxed);
+    check.store(key ^ word, Ordering::Relaxed);
 }
