@@ -81,6 +81,10 @@ pub struct Judging {
     /// Exit with an error if a finding matches: RULE[:VERDICT][@KIND][>N], separated by commas.
     #[arg(long, value_name = "RULES")]
     pub fail_on: Option<Rules>,
+    /// Limits, hold times and suppressions of the project [default: .resshim.toml of the working directory, if it
+    /// is there].
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
     /// Directory of the source files that are quoted [default: the working directory].
     #[arg(long, value_name = "DIR")]
     pub source: Option<PathBuf>,

@@ -18,6 +18,7 @@
 //! | [`model`] | from what images told to what happened: lifecycles, live resources, totals |
 //! | [`analyze`] | from a trace to a report: where the others meet |
 //! | [`analysis`] | from the model to findings, one file a rule |
+//! | [`rules`] | `.resshim.toml`: what a project expects, what it has looked into |
 //! | [`source`] | regions and traces as typed rows and records: the only readers of untrusted bytes |
 //! | [`view`] | a report on a terminal, as JSON, as markdown |
 //! | [`symbols`] | names of call sites, their ids, source lines: the only reader of code and debug information |
@@ -36,6 +37,7 @@ pub mod fail_on;
 pub mod live;
 pub mod model;
 pub mod report;
+pub mod rules;
 pub mod snapshot;
 pub mod source;
 pub mod symbols;

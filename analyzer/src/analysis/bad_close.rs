@@ -10,7 +10,7 @@ use resshim_format::op::Kind;
 use serde_json::json;
 
 use super::double_close::is_before_exec;
-use super::{Analysis, Draft, Options, StackRef, Words, seconds, trust};
+use super::{Analysis, Draft, Names, Options, StackRef, Words, seconds, trust};
 use crate::model::Model;
 use crate::model::closes::{CloseSuspect, Fault};
 use crate::report::{ResourceRef, Severity, Verdict};
@@ -23,7 +23,7 @@ impl Analysis for BadClose {
         "bad-close"
     }
 
-    fn find(&self, model: &Model, _: &Options) -> Vec<Draft> {
+    fn find(&self, model: &Model, _: &Options, _: &mut dyn Names) -> Vec<Draft> {
         let under = model.closes.iter().filter(|close| close.fault == Fault::UnderStream);
         let real = under.filter(|close| !is_before_exec(model, close.image));
         real.map(|close| draft(model, close)).collect()

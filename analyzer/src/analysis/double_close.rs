@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use resshim_format::op::Kind;
 use serde_json::json;
 
-use super::{Analysis, Draft, Options, StackRef, Words, seconds, trust};
+use super::{Analysis, Draft, Names, Options, StackRef, Words, seconds, trust};
 use crate::model::Model;
 use crate::model::closes::{CloseSuspect, Fault};
 use crate::model::process::Ending;
@@ -25,7 +25,7 @@ impl Analysis for DoubleClose {
         "double-close"
     }
 
-    fn find(&self, model: &Model, _: &Options) -> Vec<Draft> {
+    fn find(&self, model: &Model, _: &Options, _: &mut dyn Names) -> Vec<Draft> {
         let twice = model.closes.iter().filter(|close| close.fault == Fault::Twice);
         let real = twice.filter(|close| close.has_threads || close.by.stack != close.before.stack);
         real.map(|close| draft(model, close)).collect()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use resshim_format::op::Kind;
 use serde_json::json;
 
-use super::{Analysis, Draft, Options, StackRef, Words, seconds, trust};
+use super::{Analysis, Draft, Names, Options, StackRef, Words, seconds, trust};
 use crate::model::Model;
 use crate::model::frees::{FreeFault, FreeSuspect};
 use crate::report::{ResourceRef, Severity, Verdict};
@@ -20,7 +20,7 @@ impl Analysis for DoubleFree {
         "double-free"
     }
 
-    fn find(&self, model: &Model, _: &Options) -> Vec<Draft> {
+    fn find(&self, model: &Model, _: &Options, _: &mut dyn Names) -> Vec<Draft> {
         of(model, FreeFault::Twice)
     }
 

@@ -401,7 +401,7 @@ impl Story {
 
     /// What the rules find in it.
     pub fn findings(self, at_exit: bool) -> Vec<Finding> {
-        let findings = self.model(|m| run(m, &Options { at_exit }, &mut Functions::default()));
+        let findings = self.findings_by(Options { at_exit, ..Options::default() });
         for finding in &findings {
             let is_sure = finding.confidence > 0.5;
             // Nothing is lost in a story: the verdict alone says how sure a rule is.
@@ -410,16 +410,21 @@ impl Story {
         findings
     }
 
+    /// The same with rules of a project.
+    pub fn findings_by(self, options: Options) -> Vec<Finding> {
+        self.model(|model| run(model, &options, &mut Functions::default()))
+    }
+
     /// The same where all sites lead through an interpreter whose frames are not known.
     pub fn blind_findings(self) -> Vec<Finding> {
-        let options = Options { at_exit: false };
+        let options = Options::default();
         self.model(|model| run(model, &options, &mut Functions { are_blind: true }))
     }
 }
 
 /// Stack 7 is the function `f7`, and so are stacks 1007, 2007 …: other ways to the same line.
 #[derive(Default)]
-struct Functions {
+pub struct Functions {
     are_blind: bool,
 }
 

@@ -4,7 +4,7 @@
 //! before the shim, from a parent, from another allocator is freed rightly every day.
 
 use super::double_free::of;
-use super::{Analysis, Draft, Options, Words};
+use super::{Analysis, Draft, Names, Options, Words};
 use crate::model::Model;
 use crate::model::frees::FreeFault;
 
@@ -16,7 +16,7 @@ impl Analysis for InvalidFree {
         "invalid-free"
     }
 
-    fn find(&self, model: &Model, _: &Options) -> Vec<Draft> {
+    fn find(&self, model: &Model, _: &Options, _: &mut dyn Names) -> Vec<Draft> {
         of(model, FreeFault::Inside)
     }
 

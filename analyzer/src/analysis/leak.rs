@@ -24,7 +24,7 @@ use super::evidence::growth::{Growth, active_until, growth, is_judged_by};
 use super::evidence::late::{self, LATE};
 use super::evidence::siblings::LostPath;
 use super::evidence::survival::Outlivers;
-use super::{Analysis, Draft, Options, StackRef, Words, counted, resources, seconds, trust};
+use super::{Analysis, Draft, Names, Options, StackRef, Words, counted, resources, seconds, trust};
 use crate::collect::code_maps::is_map;
 use crate::model::Model;
 use crate::model::process::Ending;
@@ -59,7 +59,7 @@ impl Analysis for Leak {
         "leak"
     }
 
-    fn find(&self, model: &Model, options: &Options) -> Vec<Draft> {
+    fn find(&self, model: &Model, options: &Options, _: &mut dyn Names) -> Vec<Draft> {
         let mut by_site: HashMap<(u32, Option<u32>, u16), Vec<&Live>> = HashMap::new();
         for live in model.live.iter().filter(|live| can_leak(live)) {
             by_site.entry((live.image, live.site, live.kind.0)).or_default().push(live);

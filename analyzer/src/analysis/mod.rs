@@ -12,10 +12,12 @@ mod evidence;
 mod hand_built;
 mod invalid_free;
 pub mod leak;
+mod overdue;
 #[cfg(test)]
 mod own_kinds;
 #[cfg(test)]
 mod tests;
+mod threshold;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -26,6 +28,7 @@ use crate::model::Model;
 use crate::model::kind::{KindId, noun};
 use crate::model::resource::Live;
 use crate::report::{Finding, Frame, ResourceRef, Severity, Site, Verdict};
+use crate::rules::Rules;
 use crate::symbols::ResolvedSite;
 use crate::symbols::managed::short_function;
 
@@ -39,18 +42,20 @@ const BLIND_CONFIDENCE: f64 = 0.5;
 const RELEASED_AT: usize = 3;
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// What is still open at exit counts as a leak.
     pub at_exit: bool,
+    /// What the project expects of its program.
+    pub rules: Rules,
 }
 
 /// A rule.
 pub trait Analysis: Sync {
     /// Word of the contract.
     fn rule(&self) -> &'static str;
-    /// What it finds.
-    fn find(&self, model: &Model, options: &Options) -> Vec<Draft>;
+    /// What it finds. Few need `names`: drafts get theirs afterwards.
+    fn find(&self, model: &Model, options: &Options, names: &mut dyn Names) -> Vec<Draft>;
     /// One line about this finding; `words` are the names that are known by then.
     fn title(&self, draft: &Draft, words: &Words) -> String;
     /// What to change.
@@ -64,6 +69,8 @@ pub const ALL: &[&dyn Analysis] = &[
     &bad_close::BadClose,
     &double_free::DoubleFree,
     &invalid_free::InvalidFree,
+    &overdue::Overdue,
+    &threshold::Threshold,
 ];
 
 /// A stack of an image.
@@ -131,7 +138,7 @@ pub trait Names {
 /// Runs every rule. Worst findings first.
 pub fn run(model: &Model, options: &Options, names: &mut dyn Names) -> Vec<Finding> {
     let found: Vec<(&dyn Analysis, Vec<Draft>)> =
-        ALL.iter().map(|analysis| (*analysis, analysis.find(model, options))).collect();
+        ALL.iter().map(|analysis| (*analysis, analysis.find(model, options, names))).collect();
     let drafts = found.iter().flat_map(|(_, drafts)| drafts);
     let leaks = found.iter().filter(|(analysis, _)| analysis.rule() == "leak");
     let siblings = Siblings::of(model, leaks.flat_map(|(_, drafts)| drafts));

@@ -162,7 +162,14 @@ fn descriptors_that_a_fork_child_inherited_are_its_parents() {
         story.end(300, 0, End::Exited);
         let totals = story.model(|model| {
             let tcp = model.kinds.iter().find(|kind| kind.kind == Kind::Tcp.into()).unwrap();
-            let left = super::leak::Leak.find(model, &super::Options { at_exit: true });
+            let left = {
+                let options = super::Options { at_exit: true, ..Default::default() };
+                super::leak::Leak.find(
+                    model,
+                    &options,
+                    &mut super::hand_built::Functions::default(),
+                )
+            };
             (tcp.acquired, tcp.released, tcp.live(), left.len(), model.closes.len())
         });
         assert_eq!(totals, (100, 100, 0, 0, 0));
@@ -591,4 +598,78 @@ fn sessions_that_a_shutdown_ends_are_no_leak() {
     let sessions = (0..2000).map(|i| (i * 30, Some(i * 30 + 20))).chain(pool);
     let findings = shut_down(sessions, 60_000);
     assert!(above_possible(&findings).is_empty(), "{findings:?}");
+}
+
+/// What the rules of a project find; `text` is what its file says.
+fn by_rules(story: Story, text: &str) -> Vec<Finding> {
+    let rules = crate::rules::Rules::parse(text).unwrap();
+    story.findings_by(super::Options { at_exit: false, rules })
+}
+
+#[test]
+fn more_than_a_limit_of_the_project_is_a_finding() {
+    // 40 at a time, all of them released.
+    let sessions = || (0..2000_u64).map(|i| (i * 30, Some(i * 30 + 1_200))).collect();
+    let story = || play(sessions(), 70_000);
+    let limit = |max: u64, site: &str| {
+        by_rules(story(), &format!("[[rules.limit]]\nkind = \"tcp\"\n{site}max = {max}"))
+    };
+    assert!(limit(50, "").is_empty());
+    let found = limit(20, "");
+    assert_eq!(found.len(), 1, "{found:?}");
+    let one = &found[0];
+    assert_eq!(
+        (one.rule.as_str(), one.kind.as_str(), one.verdict),
+        ("threshold", "tcp", Verdict::Definite)
+    );
+    assert!((38..=41).contains(&one.count), "{}", one.count);
+    assert!(one.title.contains("20 are allowed") && one.title.contains("f10"), "{}", one.title);
+    assert!(limit(20, "site = \"f77\"\n").is_empty(), "another function");
+    // Of one function only what is certain counts: of these no peak is stored, and none is live.
+    assert!(limit(20, "site = \"f10\"\n").is_empty());
+    let left = play((0..30).map(|i| (i * 10, None)).collect(), 1_000);
+    let found = by_rules(left, "[[rules.limit]]\nkind = \"tcp\"\nsite = \"f10\"\nmax = 20");
+    assert_eq!((found.len(), found[0].count), (1, 30));
+}
+
+#[test]
+fn growth_beyond_what_the_project_allows_is_a_finding() {
+    let story = || play((0..200_u64).map(|i| (i * 300, None)).collect(), 60_000);
+    let grown = |allowed: u64| {
+        let text = format!("[[rules.limit]]\nkind = \"tcp\"\ngrowth_per_hour = {allowed}");
+        let found = by_rules(story(), &text);
+        found.iter().filter(|finding| finding.rule == "threshold").count()
+    };
+    assert_eq!((grown(1_000), grown(20_000)), (1, 0), "it is 12 000 an hour");
+}
+
+#[test]
+fn what_is_held_for_longer_than_expected_is_overdue() {
+    let story = || {
+        let held = |i| if i == 3 { 5_000 } else { 50 };
+        let sessions = (0..10).map(|i| (i * 100, Some(i * 100 + held(i)))).collect();
+        let mut story = play(sessions, 6_000);
+        story.open(200, 0, 12, Kind::Tcp);
+        story
+    };
+    let expects =
+        |text: &str| by_rules(story(), &format!("[[rules.expect]]\nkind = \"tcp\"\n{text}"));
+    assert!(expects("seconds = 10").is_empty());
+    let found = expects("seconds = 1");
+    let of = |finding: &Finding| (finding.site_id.clone(), finding.count, finding.severity);
+    let mut all: Vec<_> = found.iter().map(of).collect();
+    all.sort();
+    assert_eq!(all, [("f10".into(), 1, Severity::Warning), ("f12".into(), 1, Severity::Error)]);
+    assert!(found.iter().all(|finding| finding.rule == "overdue"));
+    let own = expects("seconds = 1\nsite = \"f12\"");
+    assert_eq!((own.len(), own[0].resources.len()), (1, 1));
+    assert!(own[0].title.contains("held for longer than 1.0 s"), "{}", own[0].title);
+    // The program itself says it.
+    let mut said = story();
+    said.tell(1, 0, 1, Op::Expect, 0, &[Kind::Tcp as u64, 4.0_f64.to_bits()]);
+    assert_eq!(said.findings(false).len(), 2);
+    let mut said = story();
+    said.tell(1, 0, 1, Op::Expect, 0, &[Kind::File as u64, 4.0_f64.to_bits()]);
+    said.tell(1, 0, 1, Op::Expect, 0, &[Kind::Tcp as u64, f64::NAN.to_bits()]);
+    assert!(said.findings(false).is_empty());
 }

@@ -160,7 +160,8 @@ mod tests {
     #[test]
     fn a_function_that_was_compiled_again_is_one_site() {
         let trace = trace("generated-again", COMPILED, ProcessFacts::default());
-        let report = analyze(&trace, &Options { at_exit: true, pid: None }).unwrap();
+        let report =
+            analyze(&trace, &Options { at_exit: true, pid: None, ..Default::default() }).unwrap();
         assert_eq!(report.findings.len(), 1, "{:?}", report.findings);
         let finding = &report.findings[0];
         assert!(finding.title.contains("leaky (app.js:7)"), "{}", finding.title);
@@ -174,7 +175,8 @@ mod tests {
         let mut codes = COMPILED.to_vec();
         codes[1].1 = "JS:*other /srv/app.js:9:3";
         let trace = trace("generated-other", &codes, ProcessFacts::default());
-        let report = analyze(&trace, &Options { at_exit: true, pid: None }).unwrap();
+        let report =
+            analyze(&trace, &Options { at_exit: true, pid: None, ..Default::default() }).unwrap();
         let counts: Vec<u64> = report.findings.iter().map(|finding| finding.count).collect();
         assert_eq!(counts, [1, 1]);
         assert_eq!(report.findings[0].evidence["acquired"], 3);

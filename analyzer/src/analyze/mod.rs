@@ -9,7 +9,7 @@ pub mod snapshot;
 
 pub use self::names::store_names;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use resshim_format::header::End;
@@ -29,6 +29,7 @@ use crate::report::{
     Bytes, Diagnostic, Finding, KindTotals, Limit, Overhead, Process, Report, SCHEMA, Step,
     TraceInfo, Verdict,
 };
+use crate::rules::Rules;
 use crate::source::clock::ClockFacts;
 use crate::source::manifest::ProcessFacts;
 use crate::source::trace::{Trace, TraceRegion};
@@ -40,12 +41,14 @@ const USER_HZ: f64 = 100.0;
 const LISTED: usize = 20;
 
 /// What was asked for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Options {
     /// What is still open at exit counts as a leak.
     pub at_exit: bool,
     /// Only this process.
     pub pid: Option<u32>,
+    /// What the project expects of its program.
+    pub rules: Rules,
 }
 
 /// The report of a trace.
@@ -80,9 +83,10 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
     let mut names = TraceNames::of(path, &trace);
     let same = names.same_sites(&model);
     model.merge_sites(&same);
-    let asked = analysis::Options { at_exit: options.at_exit };
+    let asked = analysis::Options { at_exit: options.at_exit, rules: options.rules.clone() };
     let findings = analysis::run(&model, &asked, &mut names);
     let mut diagnostics = diagnostics(&trace, &model, damage, unknown);
+    let findings = listed(findings, &options.rules, &mut diagnostics);
     diagnostics.extend(generated::diagnostics(&trace, &model));
     diagnostics.extend(names.diagnostics());
     names.keep(trace.manifest.as_ref().is_some_and(|manifest| manifest.complete));
@@ -107,6 +111,35 @@ pub fn analyze(path: &Path, options: &Options) -> Result<Report> {
         findings,
         unjudged,
     })
+}
+
+/// The findings that the project's rules leave; what they do not is said.
+fn listed(
+    findings: Vec<Finding>,
+    rules: &Rules,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Vec<Finding> {
+    let (mut below, mut listed) = (0, Vec::new());
+    let mut suppressed: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in findings {
+        match rules.suppressed(&finding) {
+            Some(reason) => *suppressed.entry(reason).or_default() += 1,
+            None if rules.is_below(&finding) => below += 1,
+            None => listed.push(finding),
+        }
+    }
+    let were = |count: usize| if count == 1 { "finding is" } else { "findings are" };
+    let mut say = |text| diagnostics.push(Diagnostic { level: "info".to_owned(), text });
+    for (reason, count) in suppressed {
+        say(format!("{count} {} suppressed by the project's rules: {reason}", were(count)));
+    }
+    if below > 0 {
+        say(format!(
+            "{below} {} below the confidence or count of the project's rules",
+            were(below)
+        ));
+    }
+    listed
 }
 
 fn no_such_process(path: &Path, images: &[Image], pid: u32) -> Error {

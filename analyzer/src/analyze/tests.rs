@@ -133,7 +133,8 @@ fn a_bare_directory_and_a_stored_trace_say_the_same() {
     assert_eq!(bare.unjudged.get("file"), Some(&2));
     assert!(bare.findings.is_empty() && !bare.trace.complete);
     let trace = stored("analyze-stored");
-    let report = analyze(&trace, &Options { at_exit: true, pid: None }).unwrap();
+    let report =
+        analyze(&trace, &Options { at_exit: true, pid: None, ..Default::default() }).unwrap();
     check(&report);
     assert!(report.trace.complete && report.unjudged.is_empty());
     assert_eq!((report.findings.len(), report.findings[0].count), (1, 2));
@@ -149,9 +150,11 @@ fn one_process_of_many_is_shown_alone_and_a_missing_one_is_bad_input() {
     process(DEAD - 1, 2, 5000).write(&live);
     let all = analyze(&live, &Options::default()).unwrap();
     assert_eq!((all.processes.len(), all.kinds[0].acquired, all.trace.events), (2, 20, 36));
-    let one = analyze(&live, &Options { pid: Some(DEAD), at_exit: false }).unwrap();
+    let one =
+        analyze(&live, &Options { pid: Some(DEAD), at_exit: false, ..Default::default() }).unwrap();
     check(&one);
-    let error = analyze(&live, &Options { pid: Some(1), at_exit: false }).unwrap_err();
+    let error = analyze(&live, &Options { pid: Some(1), at_exit: false, ..Default::default() })
+        .unwrap_err();
     assert_eq!(error.exit_code(), crate::error::EXIT_BAD_INPUT);
     fs::remove_dir_all(live).unwrap();
 }
@@ -169,7 +172,8 @@ fn lost_events_make_no_leak_and_are_said() {
     });
     fixture.header(|header| *header.lost_releases.get_mut() = 10);
     fixture.write(&live);
-    let report = analyze(&live, &Options { at_exit: true, pid: None }).unwrap();
+    let report =
+        analyze(&live, &Options { at_exit: true, pid: None, ..Default::default() }).unwrap();
     let files = &report.kinds[0];
     assert_eq!((files.acquired, files.released, files.live), (20, 18, 2));
     assert_eq!(report.findings[0].count, 2);
@@ -221,7 +225,7 @@ impl Random {
 
 /// Either a report or one error of bad input; anything else is a panic and fails the test.
 fn survives(trace: &Path) {
-    match analyze(trace, &Options { at_exit: true, pid: None }) {
+    match analyze(trace, &Options { at_exit: true, pid: None, ..Default::default() }) {
         Ok(report) => assert!(serde_json::to_string(&report).is_ok()),
         Err(error) => assert_eq!(error.exit_code(), crate::error::EXIT_BAD_INPUT, "{error}"),
     }

@@ -8,6 +8,7 @@ use crate::cli::{Format, Judging, Report as Options};
 use crate::cmd::{newest, output};
 use crate::escape::visible;
 use crate::report::Report;
+use crate::rules::Rules;
 use crate::symbols::source_line::SourceLines;
 use crate::view::progress::Progress;
 use crate::view::{self, Look};
@@ -21,9 +22,10 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
         [] => vec![newest::choose()?],
         given => given.to_vec(),
     };
+    let rules = Rules::of(options.judging.config.as_deref())?;
     let reports: Vec<Report> = traces
         .iter()
-        .map(|trace| of(trace, &options.judging, options.pid))
+        .map(|trace| of(trace, &options.judging, &rules, options.pid))
         .collect::<anyhow::Result<_>>()?;
     let text = texts(&reports, options)?;
     output::write(&text, options.out.output.as_deref())?;
@@ -53,9 +55,15 @@ fn texts(reports: &[Report], options: &Options) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// Where it is no trace, or cannot be read.
-pub fn of(trace: &Path, judging: &Judging, pid: Option<u32>) -> anyhow::Result<Report> {
+pub fn of(
+    trace: &Path,
+    judging: &Judging,
+    rules: &Rules,
+    pid: Option<u32>,
+) -> anyhow::Result<Report> {
     let _progress = Progress::start("reading the trace");
-    let mut report = analyze(trace, &analyze::Options { at_exit: judging.at_exit, pid })?;
+    let asked = analyze::Options { at_exit: judging.at_exit, pid, rules: rules.clone() };
+    let mut report = analyze(trace, &asked)?;
     // The next command is to be copied into any shell.
     if let Ok(path) = std::path::absolute(trace) {
         report.trace.path = path.to_string_lossy().into_owned();

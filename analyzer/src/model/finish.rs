@@ -94,6 +94,7 @@ impl<'a> Fold<'a> {
             frees,
             closed: self.closed,
             fd_peaks,
+            expected: self.expected.iter().map(|(key, limit)| (key.0, key.1, *limit)).collect(),
             steps: steps.collect(),
             anomalies: self.anomalies,
             events: self.events,

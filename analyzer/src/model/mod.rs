@@ -59,6 +59,8 @@ pub struct Model<'a> {
     pub fd_peaks: Vec<u64>,
     /// Steps of the budget.
     pub steps: Vec<StepTaken>,
+    /// How long resources are expected to be held, as the program says: image, kind, nanoseconds.
+    pub expected: Vec<(u32, KindId, f64)>,
     /// Events that did not fit.
     pub anomalies: fold::Anomalies,
     /// Events of the trace.

@@ -9,6 +9,7 @@ use crate::cmd::{failure, report};
 use crate::error::EXIT_RUN_FAILED;
 use crate::escape::visible;
 use crate::report::Report;
+use crate::rules::Rules;
 use crate::source::manifest::Manifest;
 use crate::view;
 
@@ -20,7 +21,13 @@ use crate::view;
 ///
 /// # Errors
 /// Where the report could be made but not written.
-pub fn tell(options: &Run, trace: &Path, manifest: &Manifest, code: u8) -> anyhow::Result<u8> {
+pub fn tell(
+    options: &Run,
+    rules: &Rules,
+    trace: &Path,
+    manifest: &Manifest,
+    code: u8,
+) -> anyhow::Result<u8> {
     let judging = &options.judging;
     if options.report == Some(ReportTo::None) && judging.fail_on.is_none() {
         // Nobody reads it now: whoever does finds the names of the program that ran, which may be
@@ -40,7 +47,7 @@ pub fn tell(options: &Run, trace: &Path, manifest: &Manifest, code: u8) -> anyho
             let _ = writeln!(std::io::stderr(), "resshim: what was not stored is in {rest}");
         }
     }
-    let found = match report::of(trace, judging, None) {
+    let found = match report::of(trace, judging, rules, None) {
         Ok(found) => found,
         Err(error) => {
             failure::tell(&error);

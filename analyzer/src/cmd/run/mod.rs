@@ -25,6 +25,7 @@ use crate::cli::{Profile, Run};
 use crate::collect::store::Existing;
 use crate::collect::{Collector, Options, live, proc};
 use crate::error::{EXIT_RUN_FAILED, Error, Result};
+use crate::rules::Rules;
 use crate::source::manifest::{Manifest, TRACE_VERSION};
 use resshim_format::arguments::{Arguments, Kept};
 
@@ -40,6 +41,8 @@ const DESCENDANTS: Duration = Duration::from_millis(200);
 /// Where resshim itself failed (125), or CMD could not be started (126, 127).
 pub fn run(options: &Run) -> anyhow::Result<u8> {
     let Some(name) = options.command.first() else { return Ok(0) };
+    // Before CMD: what it would be judged by must make sense.
+    let rules = Rules::of(options.judging.config.as_deref())?;
     let mut collector = prepare(options, name).map_err(own)?;
     let status = supervise(options, name, &mut collector);
     let trace = collector.trace().to_owned();
@@ -55,7 +58,7 @@ pub fn run(options: &Run) -> anyhow::Result<u8> {
     let manifest = collector.finish();
     let code = exit_code(status);
     // A report that nobody could be shown does not hide how CMD ended.
-    Ok(ending::tell(options, &trace, &manifest, code).unwrap_or_else(|error| {
+    Ok(ending::tell(options, &rules, &trace, &manifest, code).unwrap_or_else(|error| {
         let own = failure::tell(&error);
         if code == 0 && own != 0 { EXIT_RUN_FAILED } else { code }
     }))

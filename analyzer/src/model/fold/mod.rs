@@ -6,7 +6,7 @@
 
 mod descriptors;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use resshim_format::op::{Class, Effect, Kind, Op};
 
@@ -115,6 +115,8 @@ pub struct Fold<'a> {
     pub(super) failed: HashMap<(u32, u16, u16, u32), u64>,
     /// Wait statuses by pid, in the order of time.
     pub(super) statuses: Vec<(u32, u64, u32)>,
+    /// Hold times that images said to expect, nanoseconds; the last counts.
+    pub(super) expected: BTreeMap<(u32, KindId), f64>,
     /// Steps of the budget: image, time, words.
     pub(super) steps: Vec<(u32, u64, u64, u64)>,
     pub(super) events: u64,
@@ -146,6 +148,7 @@ impl<'a> Fold<'a> {
             anomalies: Anomalies::default(),
             failed: HashMap::new(),
             statuses: Vec::new(),
+            expected: BTreeMap::new(),
             steps: Vec::new(),
             events: 0,
             last_ns: 0,
@@ -475,6 +478,14 @@ impl<'a> Fold<'a> {
             Op::Failed => self.failed_call(event),
             Op::Phase if event.label == EXIT_PHASE => {
                 self.after_exit.begins(event.image as u32, event.at_ns);
+            }
+            Op::Expect => {
+                let limit = f64::from_bits(event.word(2)) * 1e9;
+                // Anything may stand in a record; a NaN is no limit.
+                if limit > 0.0 && self.expected.len() < KEPT {
+                    let kind = self.kind(event.image, event.word(1) as u32);
+                    self.expected.insert((event.image as u32, kind), limit);
+                }
             }
             Op::Step if self.steps.len() < KEPT => {
                 self.steps.push((event.image as u32, event.at_ns, event.word(1), event.word(2)));
