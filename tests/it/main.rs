@@ -29,6 +29,7 @@ mod record;
 mod records;
 mod reports;
 mod rows;
+mod rules;
 mod run;
 mod scribble;
 mod secrets;

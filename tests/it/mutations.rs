@@ -112,7 +112,7 @@ fn in_a_process_of_its_own() {
 /// Whether there was a report. Every view of it can be made, in lines that are none of a CI's commands.
 fn survives(trace: &Path, what: &str, order: Order) -> bool {
     let attempt = catch_unwind(AssertUnwindSafe(|| {
-        let report = analyze(trace, &Options { at_exit: true, pid: None });
+        let report = analyze(trace, &Options { at_exit: true, pid: None, ..Default::default() });
         let report = match report {
             Ok(report) => report,
             Err(error) => {

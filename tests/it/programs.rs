@@ -97,7 +97,7 @@ impl Place {
         if self.user.is_some() {
             take_over(self.trace.path());
         }
-        let options = Options { at_exit: false, pid: None };
+        let options = Options { at_exit: false, pid: None, ..Default::default() };
         analyze(&self.out(mode), &options).map_err(|error| error.to_string())
     }
 }
@@ -239,7 +239,9 @@ fn programs_with_a_sanitizer_run_as_without_us_and_find_what_they_found() {
             let trace = out.path().join("trace");
             let run = without_addresses(launch.run_as(Mode::UnderRun, &trace));
             assert_eq!(run.difference(&untraced), None, "{name} under run");
-            let report = analyze(&trace, &Options { at_exit: false, pid: None }).expect("a trace");
+            let report =
+                analyze(&trace, &Options { at_exit: false, pid: None, ..Default::default() })
+                    .expect("a trace");
             judged(&report).expect("nothing false");
             saw(&report, &["file", "thread", "process"].map(str::to_owned)).expect("it was seen");
             let unseen: Vec<&String> =
