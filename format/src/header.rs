@@ -211,10 +211,10 @@ impl End {
 pub struct Control {
     /// Raised with each change of the fields below.
     pub epoch: AtomicU64,
-    /// The one drainer: pid in the low half, 1 in bit 63 while it asks the exiting process to wait for it.
+    /// The one drainer: see [`crate::ring::drain`].
     pub drainer: AtomicU64,
-    /// Its start ticks, so that a dead one can be told.
-    pub drainer_start: AtomicU64,
+    /// 0.
+    pub reserved: AtomicU64,
     /// Mean bytes between heap samples, as it stands now.
     pub heap_mean: AtomicU64,
     /// Level of each kind: see [`Level`].

@@ -67,8 +67,17 @@ mod modelled {
                 }
                 pub fn store(&self, value: $int, order: Ordering) {
                     if step() {
+                        self.assert_alone();
                         self.0.store(value, order);
                     }
+                }
+                /// Loom gives the writes of a word one order, that in which they were executed; in truth
+                /// two that race may come to stand in any. So each write before a plain store must have
+                /// happened before it. (A word that many write at once is changed by `swap` and the like.)
+                #[allow(unsafe_code, reason = "loom's name for its check of races")]
+                fn assert_alone(&self) {
+                    // SAFETY: loom reports a race instead of making one; the value is not used.
+                    unsafe { self.0.unsync_load() };
                 }
                 pub fn swap(&self, value: $int, order: Ordering) -> $int {
                     if step() { self.0.swap(value, order) } else { 0 }

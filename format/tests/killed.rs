@@ -4,7 +4,8 @@
 #![allow(unsafe_code, reason = "fork, a shared mapping and atomics in it")]
 
 use resshim_format::op::Op;
-use resshim_format::ring::reader::{Records, copy};
+use resshim_format::ring::copy::{InMemory, copy};
+use resshim_format::ring::reader::Records;
 use resshim_format::ring::writer::{Cursor, Event, Grow, Moment, Ring, push_shared};
 use resshim_format::ring::{CHUNK_HEADER, CHUNK_WORDS};
 use resshim_format::sync::{AtomicU32, AtomicU64, Ordering};
@@ -82,9 +83,9 @@ fn write(words: &'static [AtomicU64]) -> ! {
 fn read(words: &'static [AtomicU64]) -> Vec<u64> {
     let ring = ring(words);
     let mut ids = Vec::new();
-    for (state, chunk) in ring.states.iter().zip(ring.words.chunks_exact(CHUNK_WORDS)) {
+    for (state, words) in ring.states.iter().zip(ring.words.chunks_exact(CHUNK_WORDS)) {
         let mut into = [0; CHUNK_WORDS];
-        let Some(copied) = copy(state, chunk, &mut into) else { continue };
+        let Some(copied) = copy(&InMemory { state, words }, &mut into) else { continue };
         assert!(copied.words > CHUNK_HEADER);
         let mut records = Records::new(&into[..copied.words]);
         for record in records.by_ref() {

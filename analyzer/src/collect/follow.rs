@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use resshim_format::op::Op;
 use resshim_format::record::HeaderWord;
-use resshim_format::ring::reader::{self, Records};
+use resshim_format::ring::copy::settled;
+use resshim_format::ring::reader::Records;
 use resshim_format::ring::{CHUNK_HEADER, ChunkState, StateWord, word};
 use rustix::fs::FlockOperation;
 
@@ -19,7 +20,7 @@ use super::store::{Part, Place, Store};
 use crate::error::Result;
 use crate::source::manifest::ProcessFacts;
 use crate::source::open::Access;
-use crate::source::region::{ChunkCopy, Drain, RegionFile};
+use crate::source::region::{Drain, Drainer, RegionFile};
 
 /// A chunk that its thread left stays for the next one this long before it is drained.
 const PARKED: Duration = Duration::from_secs(1);
@@ -80,8 +81,10 @@ impl Followed {
     /// Where it cannot be followed (yet).
     pub fn new(path: &Path, me: ProcessId) -> Result<Followed, Refusal> {
         let file = RegionFile::open(path, Access::Drain).map_err(Refusal::Unreadable)?;
-        let alive = |(pid, start_ticks)| ProcessId { pid, start_ticks }.is_alive();
-        let drain = match Drain::claim(&file, (me.pid, me.start_ticks), alive) {
+        let alive =
+            |other: Drainer| ProcessId { pid: other.pid, start_ticks: other.start }.is_alive();
+        let me = Drainer { pid: me.pid, start: me.start_ticks };
+        let drain = match Drain::claim(&file, me, alive) {
             Ok(None) => return Err(Refusal::Taken),
             Ok(drain) => drain,
             // Without the mapping it is stored at its end all the same.
@@ -214,7 +217,7 @@ impl Followed {
             owner: copy.words[word::OWNER],
         };
         let from = known.map_or(start, |chunk| chunk.done);
-        let to = settled(&copy);
+        let to = settled(&copy.copied(), &copy.words);
         let done = if to > from.at {
             let part = Part {
                 region: self.facts.region,
@@ -347,11 +350,6 @@ fn is_readable(pidfd: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(pidfd, PollFlags::IN)];
     let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut fds, Some(&at_once)).is_ok_and(|ready| ready > 0)
-}
-
-fn settled(copy: &ChunkCopy) -> usize {
-    let copied = reader::Copied { state: copy.state, words: copy.words.len() };
-    reader::settled(&copied, &copy.words).min(copy.words.len())
 }
 
 /// Times of the first and the last record between two places.

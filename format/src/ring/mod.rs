@@ -32,6 +32,8 @@
 //! * drainer killed between writing a frame and freeing the chunk: the next one writes the frame
 //!   again; readers drop what they have seen of this (fill, word).
 
+pub mod copy;
+pub mod drain;
 pub mod reader;
 mod shared;
 pub mod writer;

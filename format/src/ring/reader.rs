@@ -1,10 +1,9 @@
-//! The reading side: copies first, then looks whether the copy is true; then walks the copy and
-//! believes none of it. Every bad word is counted in [`Anomalies`], never a panic.
+//! Walks the records of a copied chunk and believes none of them. Every bad word is counted in
+//! [`Anomalies`], never a panic.
 
-use super::{CHUNK_HEADER, CHUNK_WORDS, ChunkState, SHARED_WORDS, SLOT_WORDS, StateWord, word};
+use super::{CHUNK_HEADER, SHARED_WORDS, SLOT_WORDS, word};
 use crate::op::Op;
 use crate::record::{HeaderWord, TIME_SHIFT, TextWord};
-use crate::sync::{AtomicU64, Ordering, fence};
 
 /// What was wrong with the words of a chunk.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,78 +16,6 @@ pub struct Anomalies {
     pub holes: u64,
     /// Strings without the record they belong to.
     pub stray_texts: u64,
-}
-
-/// A true copy of a chunk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Copied {
-    /// State word at the time.
-    pub state: StateWord,
-    /// Words in the copy that may be read, header included.
-    pub words: usize,
-}
-
-/// Copies a chunk that a writer may be writing. `None`: nothing in it, or it was begun anew meanwhile.
-pub fn copy(
-    state: &AtomicU64,
-    chunk: &[AtomicU64],
-    into: &mut [u64; CHUNK_WORDS],
-) -> Option<Copied> {
-    let before = state.load(Ordering::Acquire);
-    let now = StateWord::unpack(before);
-    if now.state == ChunkState::Free || chunk.len() < CHUNK_WORDS {
-        return None;
-    }
-    // `FILL` before `COMMITTED`: a chunk that is begun anew stores them in the other order.
-    if chunk[word::FILL].load(Ordering::Acquire) != now.fill {
-        return None;
-    }
-    let committed = chunk[word::COMMITTED].load(Ordering::Acquire) as usize;
-    let words = committed.clamp(CHUNK_HEADER, CHUNK_WORDS);
-    for (to, from) in into.iter_mut().zip(chunk).take(words) {
-        // Acquire: a slot of a shared chunk is complete when its first word is seen.
-        *to = from.load(Ordering::Acquire);
-    }
-    fence(Ordering::Acquire);
-    let after = StateWord::unpack(state.load(Ordering::Relaxed));
-    // Owned to full, parked to owned: the same fill, so the same words.
-    let same = after.fill == now.fill && after.state != ChunkState::Free;
-    if !same || words == CHUNK_HEADER {
-        return None;
-    }
-    Some(Copied { state: now, words })
-}
-
-/// Frees a chunk that was copied and stored: only if it is still the same and nobody writes it.
-///
-/// A parked chunk is not freed but made full, and the answer is false: a thread may have taken it,
-/// written and parked it again since it was copied, which its state word does not tell. Full is the
-/// last state of a fill, so the next round copies what is new and frees it. A drainer that finds
-/// nothing new in a full chunk must call this all the same.
-pub fn free(state: &AtomicU64, copied: &Copied) -> bool {
-    let fill = copied.state.fill;
-    let (next, freed) = match copied.state.state {
-        ChunkState::Full => (ChunkState::Free, true),
-        ChunkState::Parked => (ChunkState::Full, false),
-        _ => return false,
-    };
-    let next = StateWord { state: next, fill }.pack();
-    let done = state
-        .compare_exchange(copied.state.pack(), next, Ordering::AcqRel, Ordering::Relaxed)
-        .is_ok();
-    done && freed
-}
-
-/// Words of a copy, from the first on, that no later copy of this fill shows otherwise: a drainer of
-/// a living process stores no more than these and comes back for the rest. In a shared chunk that is
-/// not full they end before the first slot that is not complete.
-pub fn settled(copied: &Copied, words: &[u64]) -> usize {
-    let shared = words.get(word::OWNER).is_some_and(|owner| owner >> 32 == 1);
-    if !shared || copied.state.state == ChunkState::Full {
-        return copied.words;
-    }
-    let slots = words.get(CHUNK_HEADER..copied.words).unwrap_or(&[]).chunks_exact(SLOT_WORDS);
-    CHUNK_HEADER + slots.take_while(|slot| slot[0] != 0).count() * SLOT_WORDS
 }
 
 /// One record of a chunk.

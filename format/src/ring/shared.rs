@@ -55,6 +55,8 @@ pub fn push_shared(
     }
     // Bounded: each round others filled a whole chunk.
     for _ in 0..4 {
+        // Acquire, as the exchange below releases: a chunk that was never begun has 0 in `RESERVED`, which
+        // says open.
         let now = place.load(Ordering::Acquire);
         let index = (now as usize & ((1 << PLACE_BITS) - 1)).wrapping_sub(1);
         if let Some((chunk, start)) = reserve(ring, index, size) {
@@ -111,8 +113,8 @@ fn reserve<'a>(
     size: usize,
 ) -> Option<(&'a [AtomicU64; CHUNK_WORDS], usize)> {
     let chunk = ring.chunk(index)?;
-    // Acquire: what `open` stored before it opened the chunk.
-    let start = chunk[word::RESERVED].fetch_add(size as u64, Ordering::AcqRel);
+    // Acquire: what `open` stored before it opened the chunk. It has released all that there is to know.
+    let start = chunk[word::RESERVED].fetch_add(size as u64, Ordering::Acquire);
     // The words behind the end are nobody's; those before it that this reservation spans are done with.
     let left = (SHARED_WORDS as u64).checked_sub(start).filter(|left| *left > 0)? as usize;
     if size <= left {
@@ -125,6 +127,7 @@ fn reserve<'a>(
 /// Counts `size` words as written; who completes the last one seals the chunk.
 fn complete(ring: &Ring, index: usize, size: usize) {
     let Some(chunk) = ring.chunk(index) else { return };
+    // Both: who completes the last word hands over what all the others wrote.
     let before = chunk[word::COMPLETED].fetch_add(size as u64, Ordering::AcqRel);
     if before.wrapping_add(size as u64) != SHARED_WORDS as u64 {
         return;
@@ -132,6 +135,7 @@ fn complete(ring: &Ring, index: usize, size: usize) {
     if let Some(state) = ring.states.get(index) {
         let bits = state.load(Ordering::Relaxed);
         let now = StateWord::unpack(bits);
+        // It is, unless somebody scribbled on the words.
         if now.state == ChunkState::Shared {
             let full = StateWord { state: ChunkState::Full, fill: now.fill }.pack();
             let _ = state.compare_exchange(bits, full, Ordering::Release, Ordering::Relaxed);
@@ -149,19 +153,19 @@ fn open(ring: &Ring, index: usize, fill: u64, moment: Moment) {
         }
     }
     ring.begin(index, fill, moment, 1 << 32, CHUNK_HEADER + SHARED_WORDS);
-    chunk[word::RESERVED].store(0, Ordering::Release);
+    chunk[word::RESERVED].swap(0, Ordering::Release);
 }
 
 /// Another thread placed its chunk first: this one goes back, unless a thread that had its index in
 /// mind from an earlier fill has reserved in it already. Then it is full.
 fn give_back(ring: &Ring, index: usize, fill: u64) {
     let Some(chunk) = ring.chunk(index) else { return };
-    let reserved = chunk[word::RESERVED].swap(SHARED_WORDS as u64, Ordering::AcqRel);
+    let reserved = chunk[word::RESERVED].swap(SHARED_WORDS as u64, Ordering::Relaxed);
     if reserved == 0 {
         let taken = StateWord { state: ChunkState::Shared, fill }.pack();
         let free = StateWord { state: ChunkState::Free, fill }.pack();
         if let Some(state) = ring.states.get(index) {
-            let _ = state.compare_exchange(taken, free, Ordering::AcqRel, Ordering::Relaxed);
+            let _ = state.compare_exchange(taken, free, Ordering::Release, Ordering::Relaxed);
         }
     } else if let Some(left) = (SHARED_WORDS as u64).checked_sub(reserved).filter(|l| *l > 0) {
         complete(ring, index, left as usize);

@@ -229,7 +229,8 @@ impl<'a> Ring<'a> {
     /// earlier fill must find no room in it.
     pub(super) fn begin(&self, index: usize, fill: u64, moment: Moment, owner: u64, end: usize) {
         let Some(chunk) = self.chunk(index) else { return };
-        chunk[word::RESERVED].store(SHARED_WORDS as u64, Ordering::Relaxed);
+        // By exchange, since it races with theirs.
+        chunk[word::RESERVED].swap(SHARED_WORDS as u64, Ordering::Relaxed);
         chunk[word::COMPLETED].store(0, Ordering::Relaxed);
         chunk[word::BASE_TSC].store(moment.tsc, Ordering::Relaxed);
         chunk[word::BASE_MONOTONIC].store((moment.monotonic_ns)(), Ordering::Relaxed);

@@ -2,7 +2,9 @@
 
 use loom::sync::Arc;
 use resshim_format::op::Op;
-use resshim_format::ring::reader::{Records, copy, free};
+use resshim_format::ring::copy::{InMemory, copy, settled};
+use resshim_format::ring::drain::free;
+use resshim_format::ring::reader::Records;
 use resshim_format::ring::writer::{Cursor, Event, Grow, Moment, NoRoom, Ring, push_shared};
 use resshim_format::ring::{CHUNK_WORDS, StateWord};
 use resshim_format::sync::{AtomicU32, AtomicU64, Ordering, is_dead};
@@ -92,12 +94,15 @@ impl Memory {
     fn visit(&self, index: usize, seen: &mut Seen, frees: bool) {
         let mut into = [0; CHUNK_WORDS];
         let chunk = &self.words[index * CHUNK_WORDS..(index + 1) * CHUNK_WORDS];
-        let Some(copied) = copy(&self.states[index], chunk, &mut into) else { return };
+        let chunk = InMemory { state: &self.states[index], words: chunk };
+        let Some(copied) = copy(&chunk, &mut into) else { return };
         if is_dead() {
             return;
         }
         assert_eq!(into[0], copied.state.fill, "a copy of another fill");
-        let mut records = Records::new(&into[..copied.words]);
+        // A drainer stores no more than what is settled; whoever reads in place reads all.
+        let end = if frees { settled(&copied, &into) } else { copied.words };
+        let mut records = Records::new(&into[..end]);
         for record in records.by_ref() {
             let id = record.word(1);
             assert_eq!(record.word(2), !id, "torn record");

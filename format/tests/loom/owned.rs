@@ -1,10 +1,15 @@
 //! A thread's own chunk: reader, drainer, flight recorder, hand-over, and deaths.
 
 use crate::memory::{Memory, Seen, check, explore, shared};
+use loom::sync::Arc;
 use loom::thread;
 use resshim_format::ring::ChunkState;
+use resshim_format::ring::drain::{Drainer, claim, release};
 use resshim_format::ring::writer::Cursor;
-use resshim_format::sync::{die_after, is_dead, steps_left};
+use resshim_format::sync::{AtomicU64, Ordering, die_after, is_dead, steps_left};
+
+/// The drainer before, which does not live.
+const DEAD: Drainer = Drainer { pid: 1, start: 1 };
 
 /// Steps of four pushes into two new chunks, and of parking.
 fn writer(memory: &Memory) -> Vec<u64> {
@@ -124,9 +129,7 @@ fn a_drainer_killed_at_any_step_is_followed_by_another() {
     }
     fn drains(memory: &Memory) -> Seen {
         let mut seen = Seen::new();
-        for index in [0, 1, 0] {
-            memory.drain(index, &mut seen);
-        }
+        memory.drain(0, &mut seen);
         seen
     }
     let most = steps(|memory| {
@@ -157,6 +160,25 @@ fn a_drainer_killed_at_any_step_is_followed_by_another() {
             check(&seen, lost, &[1, 2, 3, 4, 5, 6, 7]);
         });
     }
+}
+
+#[test]
+fn one_of_two_drainers_takes_over_from_a_dead_one() {
+    explore(0, || {
+        let word = Arc::new(AtomicU64::new(DEAD.pack()));
+        let (first, second) = (Drainer { pid: 2, start: 2 }, Drainer { pid: 3, start: 3 });
+        let other = word.clone();
+        let racing = thread::spawn(move || claim(&other, second, |drainer| drainer != DEAD));
+        let here = claim(&word, first, |drainer| drainer != DEAD);
+        let there = racing.join().unwrap();
+        assert!(here != there, "one, and only one");
+        let holder = if here { first } else { second };
+        assert_eq!(Drainer::unpack(word.load(Ordering::Relaxed)), Some(holder));
+        release(&word, if here { second } else { first });
+        assert_eq!(Drainer::unpack(word.load(Ordering::Relaxed)), Some(holder));
+        release(&word, holder);
+        assert_eq!(Drainer::unpack(word.load(Ordering::Relaxed)), None);
+    });
 }
 
 #[test]

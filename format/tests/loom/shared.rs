@@ -110,6 +110,87 @@ fn late_and_early_reservations_of_a_chunk_that_is_shared_again() {
     });
 }
 
+/// Two writers complete a chunk, a drainer frees it: what is freed was stored.
+#[test]
+fn a_shared_chunk_is_freed_when_all_of_it_is_stored() {
+    explore(2, || {
+        let memory = shared(Memory::frozen(2));
+        let (second, third) = (memory.clone(), memory.clone());
+        let writing = thread::spawn(move || second.push_shared(2, b""));
+        let draining = thread::spawn(move || {
+            let mut seen = Seen::new();
+            third.drain(0, &mut seen);
+            seen
+        });
+        assert_eq!(memory.push_shared(1, b""), None);
+        assert_eq!(writing.join().unwrap(), None);
+        let mut seen = draining.join().unwrap();
+        memory.read_all(&mut seen);
+        check(&seen, &[1, 2], &[1, 2]);
+    });
+}
+
+/// Whoever takes it writes behind all who wrote it: no plain store of theirs races with one of his.
+#[test]
+fn a_shared_chunk_is_overwritten_when_all_of_it_is_written() {
+    explore(2, || {
+        let memory = shared(Memory::of(1));
+        let (second, third) = (memory.clone(), memory.clone());
+        let writing = thread::spawn(move || second.push_shared(2, b""));
+        let taking = thread::spawn(move || third.push(&mut Cursor::default(), 0x30));
+        let first = memory.push_shared(1, b"");
+        let second = writing.join().unwrap();
+        let third = taking.join().unwrap();
+        assert!(third || first.is_none() || second.is_none(), "somebody gets it");
+        let mut seen = Seen::new();
+        memory.read_all(&mut seen);
+        check(&seen, if third && memory.overwritten() > 0 { &[0x30] } else { &[] }, &[1, 2, 0x30]);
+    });
+}
+
+#[test]
+fn a_chunk_that_is_given_back_is_taken_by_another() {
+    explore(2, || {
+        let memory = shared(Memory::frozen(2));
+        let (second, third) = (memory.clone(), memory.clone());
+        let racing = thread::spawn(move || second.push_shared(2, b""));
+        let taking = thread::spawn(move || third.push(&mut Cursor::default(), 0x30));
+        let first = memory.push_shared(1, b"");
+        let wanted = [
+            first.is_none().then_some(1),
+            racing.join().unwrap().is_none().then_some(2),
+            taking.join().unwrap().then_some(0x30),
+        ];
+        let wanted: Vec<u64> = wanted.into_iter().flatten().collect();
+        let mut seen = Seen::new();
+        memory.read_all(&mut seen);
+        check(&seen, &wanted, &[1, 2, 0x30]);
+    });
+}
+
+#[test]
+fn a_shared_chunk_that_is_begun_anew_shows_nothing_of_what_it_was() {
+    explore(1, || {
+        let memory = shared(Memory::of(1));
+        assert_eq!(memory.push_shared(1, TEXT), None);
+        let other = memory.clone();
+        let writing = thread::spawn(move || other.push_shared(2, b""));
+        let third = memory.clone();
+        let reading = thread::spawn(move || {
+            let mut seen = Seen::new();
+            // What is seen of the chunk before is as with one thread's chunk.
+            if third.state(0).fill == 2 {
+                third.read(0, &mut seen);
+            }
+            seen
+        });
+        assert_eq!(writing.join().unwrap(), None);
+        let mut seen = reading.join().unwrap();
+        memory.read(0, &mut seen);
+        check(&seen, &[2], &[1, 2]);
+    });
+}
+
 #[test]
 fn a_shared_writer_killed_at_any_step_hurts_no_other() {
     for step in 0..70 {

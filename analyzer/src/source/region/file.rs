@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 
 use resshim_format::header::STATES_OFFSET;
 use resshim_format::index::REGION_SUFFIX;
+use resshim_format::ring::copy::{Chunk, Copied, SLOTS, Slots, copy};
 use resshim_format::ring::reader::Records;
-use resshim_format::ring::{
-    CHUNK_BYTES, CHUNK_HEADER, CHUNK_WORDS, ChunkState, SHARED_WORDS, SLOT_WORDS, StateWord, word,
-};
+use resshim_format::ring::{CHUNK_BYTES, CHUNK_HEADER, CHUNK_WORDS, SLOT_WORDS, StateWord};
 use zerocopy::IntoBytes;
 
 use super::image::Image;
@@ -38,6 +37,11 @@ pub struct ChunkCopy {
 }
 
 impl ChunkCopy {
+    /// What `resshim_format::ring::copy` says of it.
+    pub fn copied(&self) -> Copied {
+        Copied { state: self.state, words: self.words.len() }
+    }
+
     /// Its records.
     pub fn records(&self) -> Records<'_> {
         Records::new(&self.words)
@@ -138,53 +142,42 @@ impl RegionFile {
         self.file.read_exact_at(words.as_mut_bytes(), offset).ok()
     }
 
-    fn state(&self, index: u32) -> Option<StateWord> {
-        let mut word = [0];
-        self.words(STATES_OFFSET as u64 + index as u64 * 8, &mut word)?;
-        Some(StateWord::unpack(word[0]))
-    }
-
     /// Copies a chunk that may be written meanwhile. `None`: nothing in it, or begun anew.
-    ///
-    /// The protocol is that of `resshim_format::ring::reader::copy`, one `pread` for each of its
-    /// steps, since the memory may go away under a mapping.
     pub fn copy_chunk(&self, index: u32) -> Option<ChunkCopy> {
         if index >= self.chunks() {
             return None;
         }
-        let start = self.header.chunks_offset as u64 + index as u64 * CHUNK_BYTES as u64;
-        let before = self.state(index)?;
-        if before.state == ChunkState::Free {
-            return None;
-        }
-        let mut head = [0; CHUNK_HEADER];
-        self.words(start, &mut head)?;
-        if head[word::FILL] != before.fill {
-            return None;
-        }
-        let count = (head[word::COMMITTED] as usize).clamp(CHUNK_HEADER, CHUNK_WORDS);
-        if count == CHUNK_HEADER {
-            return None;
-        }
-        let mut words = vec![0; count];
-        self.words(start, &mut words)?;
-        if head[word::OWNER] >> 32 == 1 {
-            // A slot of a shared chunk is complete when its first word is seen: the words behind
-            // it are read a second time, those of slots that began meanwhile are taken out.
-            let seen = words.clone();
-            self.words(start, &mut words)?;
-            for at in (CHUNK_HEADER..CHUNK_HEADER + SHARED_WORDS).step_by(SLOT_WORDS) {
-                if seen.get(at) == Some(&0)
-                    && let Some(first) = words.get_mut(at)
-                {
-                    *first = 0;
-                }
-            }
-        }
-        words[..CHUNK_HEADER].copy_from_slice(&head);
-        let after = self.state(index)?;
-        let same = after.fill == before.fill && after.state != ChunkState::Free;
-        same.then_some(ChunkCopy { index, state: before, words })
+        let mut words = [0; CHUNK_WORDS];
+        let copied = copy(&InFile { region: self, index }, &mut words)?;
+        let words = words.get(..copied.words)?.to_vec();
+        Some(ChunkCopy { index, state: copied.state, words })
+    }
+}
+
+/// A chunk read with `pread`, since the memory may go away under a mapping. One call sees what there is
+/// after what the call before it saw: loads of x86-64 are in order.
+struct InFile<'a> {
+    region: &'a RegionFile,
+    index: u32,
+}
+
+impl Chunk for InFile<'_> {
+    fn state(&self) -> Option<u64> {
+        let mut word = [0];
+        self.region.words(STATES_OFFSET as u64 + self.index as u64 * 8, &mut word)?;
+        Some(word[0])
+    }
+
+    fn read(&self, at: usize, into: &mut [u64]) -> Option<()> {
+        let start = self.region.header.chunks_offset as u64;
+        let chunk = start + self.index as u64 * CHUNK_BYTES as u64;
+        self.region.words(chunk + at as u64 * 8, into)
+    }
+
+    fn slots(&self) -> Option<Slots> {
+        let mut slots = [[0u64; SLOT_WORDS]; SLOTS];
+        self.read(CHUNK_HEADER, slots.as_flattened_mut())?;
+        Some(Slots::of(slots.iter().map(|slot| slot[0])))
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use memmap2::{MmapOptions, MmapRaw};
 use resshim_format::header::{CONTROL_OFFSET, Control, Header, STATES_OFFSET};
-use resshim_format::ring::reader;
+use resshim_format::ring::drain;
+pub use resshim_format::ring::drain::Drainer;
 
 use super::{ChunkCopy, RegionFile};
 
@@ -19,11 +20,8 @@ use super::{ChunkCopy, RegionFile};
 pub struct Drain {
     map: MmapRaw,
     chunks: u32,
-    me: (u32, u64),
+    me: Drainer,
 }
-
-/// Who drains: pid and start ticks.
-pub type Drainer = (u32, u64);
 
 impl Drain {
     /// Claims the role for the process `me`; `alive` tells whether another drainer still lives.
@@ -42,23 +40,8 @@ impl Drain {
         }
         let map = MmapOptions::new().len(length).map_raw(region.file())?;
         let drain = Drain { map, chunks, me };
-        let control = drain.control();
-        let before = control.drainer.load(Ordering::Acquire);
-        let start = control.drainer_start.load(Ordering::Acquire);
-        let other = (before as u32, start);
-        if other.0 != 0 && other != me && alive(other) {
-            return Ok(None);
-        }
-        let mine = me.0 as u64;
-        if control
-            .drainer
-            .compare_exchange(before, mine, Ordering::AcqRel, Ordering::Relaxed)
-            .is_err()
-        {
-            return Ok(None);
-        }
-        control.drainer_start.store(me.1, Ordering::Release);
-        Ok(Some(drain))
+        let claimed = drain::claim(&drain.control().drainer, me, alive);
+        Ok(claimed.then_some(drain))
     }
 
     /// Frees a chunk whose copy is stored; false if it was written or begun anew meanwhile.
@@ -67,20 +50,13 @@ impl Drain {
         if copy.index >= self.chunks || !long_enough(region, end) {
             return false;
         }
-        let copied = reader::Copied { state: copy.state, words: copy.words.len() };
-        reader::free(self.word(STATES_OFFSET + copy.index as usize * 8), &copied)
+        drain::free(self.word(STATES_OFFSET + copy.index as usize * 8), &copy.copied())
     }
 
     /// Gives the role back.
     pub fn release(self, region: &RegionFile) {
         if long_enough(region, STATES_OFFSET) {
-            let mine = self.me.0 as u64;
-            let _ = self.control().drainer.compare_exchange(
-                mine,
-                0,
-                Ordering::AcqRel,
-                Ordering::Relaxed,
-            );
+            drain::release(&self.control().drainer, self.me);
         }
     }
 

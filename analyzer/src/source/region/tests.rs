@@ -86,7 +86,7 @@ fn chunks_are_copied_and_freed_once_nobody_writes_them() {
     assert_eq!(count(&shared), 1);
     assert_eq!(region.copy_chunk(3), None);
     assert_eq!(region.copy_chunk(u32::MAX), None);
-    let me = (std::process::id(), 1);
+    let me = drainer(std::process::id());
     let drain = Drain::claim(&region, me, |_| true).unwrap().unwrap();
     assert!(drain.free(&region, &full));
     assert!(!drain.free(&region, &full), "freed once");
@@ -98,17 +98,21 @@ fn chunks_are_copied_and_freed_once_nobody_writes_them() {
     std::fs::remove_dir_all(live).unwrap();
 }
 
+fn drainer(pid: u32) -> Drainer {
+    Drainer { pid, start: 1 }
+}
+
 #[test]
 fn one_drainer_at_a_time_and_a_dead_one_is_replaced() {
     let live = directory("region-drainer");
     let path = fixture().write(&live);
     let region = RegionFile::open(&path, Access::Drain).unwrap();
-    let first = Drain::claim(&region, (10, 1), |_| true).unwrap().unwrap();
-    assert!(Drain::claim(&region, (11, 1), |other| other == (10, 1)).unwrap().is_none());
-    let second = Drain::claim(&region, (11, 1), |_| false).unwrap().unwrap();
+    let first = Drain::claim(&region, drainer(10), |_| true).unwrap().unwrap();
+    assert!(Drain::claim(&region, drainer(11), |other| other == drainer(10)).unwrap().is_none());
+    let second = Drain::claim(&region, drainer(11), |_| false).unwrap().unwrap();
     second.release(&region);
     first.release(&region);
-    assert!(Drain::claim(&region, (12, 1), |_| true).unwrap().is_some());
+    assert!(Drain::claim(&region, drainer(12), |_| true).unwrap().is_some());
     std::fs::remove_dir_all(live).unwrap();
 }
 

@@ -6,7 +6,8 @@ mod owned;
 mod ring;
 mod shared;
 
-use super::reader::{Anomalies, Copied, Records, copy};
+use super::copy::{Copied, InMemory, copy};
+use super::reader::{Anomalies, Records};
 use super::writer::{Cursor, Event, Grow, Moment, NoRoom, Ring, push_shared};
 use super::{CHUNK_WORDS, StateWord};
 use crate::op::Op;
@@ -85,7 +86,8 @@ impl Memory {
 
     fn copy(&self, index: usize) -> Option<(Copied, Vec<u64>)> {
         let mut words = Box::new([0; CHUNK_WORDS]);
-        let copied = copy(&self.states[index], self.chunk(index), &mut words)?;
+        let chunk = InMemory { state: &self.states[index], words: self.chunk(index) };
+        let copied = copy(&chunk, &mut words)?;
         Some((copied, words[..copied.words].to_vec()))
     }
 

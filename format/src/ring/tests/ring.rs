@@ -1,7 +1,7 @@
 //! The chunks as a whole: growth, draining, flight recorder, freezing, no room.
 
 use super::super::ChunkState;
-use super::super::reader::free;
+use super::super::drain::free;
 use super::*;
 
 /// Fills chunk after chunk with bulky events until `chunks` are full.

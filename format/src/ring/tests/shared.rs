@@ -1,6 +1,7 @@
 //! Chunks that many threads write.
 
-use super::super::reader::{free, settled};
+use super::super::copy::settled;
+use super::super::drain::free;
 use super::super::{CHUNK_HEADER, ChunkState, SHARED_WORDS, SLOT_WORDS, word};
 use super::*;
 use std::vec;
