@@ -205,6 +205,10 @@ impl End {
     }
 }
 
+/// Ticks between two steps of [`Control::use_clock`] at least: 20 to 40 ms. An event at `t` leaves that clock no
+/// more than this behind `t`.
+pub const USE_CLOCK_STEP: u64 = 1 << 26;
+
 /// The control page: written from outside, read by the shim, which trusts none of it.
 #[derive(Debug, FromBytes, IntoBytes, KnownLayout)]
 #[repr(C)]

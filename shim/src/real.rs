@@ -55,6 +55,8 @@ pub struct Real {
     name: *const c_char,
     name_bytes: u32,
     hash: u32,
+    /// What stands at `address` until it is resolved; null for most.
+    stand_in: *const (),
 }
 // SAFETY: the name is a constant.
 unsafe impl Sync for Real {}
@@ -67,14 +69,21 @@ impl Real {
             name: name.as_ptr(),
             name_bytes: name.count_bytes() as u32,
             hash: symbols::hash(name),
+            stand_in: core::ptr::null(),
         }
     }
 
-    /// Not resolved yet, for a hook that calls it by `call [rip + slot]` and has no look at it before: until it
-    /// is, [`lazy`] is called.
-    pub const fn called(name: &'static CStr) -> Real {
-        let address = AtomicPtr::new(lazy as *const () as *mut c_void);
-        Real { address, ..Real::new(name) }
+    /// Not resolved yet, for a hook that has no look at the pointer before it calls it: until it is, `stand_in` is
+    /// called, which has [`find_and_go_on`] do the rest.
+    pub const fn standing_in(name: &'static CStr, stand_in: *const ()) -> Real {
+        let address = AtomicPtr::new(stand_in as *mut c_void);
+        Real { address, stand_in, ..Real::new(name) }
+    }
+
+    /// What a hook of such a function calls.
+    #[inline(always)]
+    pub fn stood_for(&self) -> *const c_void {
+        self.address.load(Ordering::Relaxed)
     }
 
     /// The symbol.
@@ -109,7 +118,7 @@ impl Real {
 
     fn is_resolved(&self) -> bool {
         let address = self.address.load(Ordering::Relaxed);
-        !address.is_null() && !core::ptr::eq(address, lazy as *const () as *const c_void)
+        !address.is_null() && !core::ptr::addr_eq(address, self.stand_in)
     }
 
     /// Whether the system has it.
@@ -118,28 +127,25 @@ impl Real {
     }
 }
 
-/// Stands in for the function of a [`Real::called`]: finds it, and goes on there. Which one it is the call
-/// tells: its last four bytes are the distance of the slot.
+/// Finds the function whose slot is in r11, and goes on there with the arguments of who has called.
 #[unsafe(naked)]
-unsafe extern "C-unwind" fn lazy() {
+pub unsafe extern "C-unwind" fn find_and_go_on() {
     core::arch::naked_asm!(
         ".cfi_startproc",
         "push rdi", "push rsi", "push rdx", "push rcx", "push r8", "push r9", "push rax",
         ".cfi_adjust_cfa_offset 56",
-        "mov rdi, qword ptr [rsp + 56]",
-        "movsxd rax, dword ptr [rdi - 4]",
-        "add rdi, rax",
+        "mov rdi, r11",
         "call {resolve}",
         "mov r11, rax",
         "pop rax", "pop r9", "pop r8", "pop rcx", "pop rdx", "pop rsi", "pop rdi",
         ".cfi_adjust_cfa_offset -56",
         "jmp r11",
         ".cfi_endproc",
-        resolve = sym resolve_called,
+        resolve = sym resolve_slot,
     )
 }
 
-extern "C" fn resolve_called(real: &'static Real) -> *const c_void {
+extern "C" fn resolve_slot(real: &'static Real) -> *const c_void {
     real.resolve()
 }
 

@@ -148,6 +148,26 @@ macro_rules! cold_hooks {
 }
 pub(crate) use cold_hooks;
 
+/// Stand in for the real functions of a family until these are found.
+macro_rules! unresolved {
+    ($($name:ident)*) => {
+        mod unresolved {
+            $(
+                #[unsafe(naked)]
+                pub unsafe extern "C-unwind" fn $name() {
+                    core::arch::naked_asm!(
+                        "lea r11, [rip + {slot}]",
+                        "jmp {find}",
+                        slot = sym super::real::$name,
+                        find = sym $crate::real::find_and_go_on,
+                    )
+                }
+            )*
+        }
+    };
+}
+pub(crate) use unresolved;
+
 /// Rows of the same grammar for calls that are only looked at when they have ended, and mostly pass: the real
 /// call comes first, the shim is not entered unless the row's expression does so.
 macro_rules! after_hooks {
@@ -158,10 +178,12 @@ macro_rules! after_hooks {
         /// Pointers to the real functions of this family.
         #[allow(non_upper_case_globals, reason = "a static has the name of its function")]
         pub mod real {
-            $(pub static $name: $crate::real::Real = $crate::real::Real::new(
+            $(pub static $name: $crate::real::Real = $crate::real::Real::standing_in(
                 // SAFETY: `concat!` puts exactly one NUL, at the end.
-                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) });)*
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) },
+                super::unresolved::$name as *const ());)*
         }
+        $crate::table::unresolved! { $($name)* }
         /// The family's hooks.
         pub static HOOKS: &[$crate::table::Hook] =
             &[$($crate::table::Hook { real: &real::$name, settle: None },)*];
@@ -176,7 +198,7 @@ macro_rules! after_hooks {
             pub unsafe extern "C-unwind" fn $name($($arg: $ty),*) -> $ret {
                 // SAFETY: the next definition of this symbol has this prototype; the arguments are the caller's.
                 let $result: $ret = unsafe {
-                    let real: unsafe extern "C-unwind" fn($($ty),*) -> $ret = core::mem::transmute(real::$name.get());
+                    let real: unsafe extern "C-unwind" fn($($ty),*) -> $ret = core::mem::transmute(real::$name.stood_for());
                     real($($arg),*)
                 };
                 // SAFETY: pointers of the caller are read only where the real call accepted them.

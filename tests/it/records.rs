@@ -21,6 +21,7 @@ fn op_of(symbol: &str) -> Option<Op> {
         "ioctl" => Op::SetCloexec,
         "syscall" => Op::Open,
         "_Fork" => Op::Fork,
+        "posix_openpt" | "getpt" | "forkpty" => Op::Openpty,
         "epoll_pwait" | "epoll_pwait2" => Op::EpollWait,
         "splice" | "copy_file_range" => Op::Sendfile,
         "recvmmsg" => Op::Received,

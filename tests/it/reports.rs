@@ -81,6 +81,51 @@ fn leaked_descriptors_of_every_kind_are_found() {
     finds("leaks_pipes", "leak", "pipe", 10, "leak_pipe_end");
     finds("leaks_streams", "leak", "file", 10, "leak_stream");
     finds("leaks_directories", "leak", "dir", 10, "leak_directory");
+    finds("leaks_received", "leak", "file", 10, "leak_received");
+}
+
+#[test]
+fn what_is_known_of_the_use_of_leaked_descriptors_is_evidence() {
+    let report = report_of_run("leaks_ended");
+    let evidence = |function: &str| {
+        let all = report["findings"].as_array().expect("findings");
+        let of = all.iter().find(|f| f["site"]["frames"][0]["function"] == function);
+        of.expect("a finding")["evidence"].clone()
+    };
+    let ended = evidence("leak_ended");
+    assert_eq!((&ended["ended_by_peer"], &ended["never_used"]), (&10.into(), &0.into()));
+    assert!(ended["last_used_s"].is_number(), "{ended}");
+    let unused = evidence("leak_unused");
+    assert_eq!(unused["never_used"], 10);
+    assert_eq!((&unused["last_used_s"], &unused["ended_by_peer"]), (&Value::Null, &Value::Null));
+    let streams = &report_of_run("leaks_streams")["findings"][0]["evidence"];
+    assert_eq!(streams["never_used"], Value::Null, "what libc does inside is not known");
+}
+
+#[test]
+fn uses_of_what_was_closed_are_found_and_what_only_looks_so_is_not() {
+    for report in [report_of_run("uses_closed"), report_of_preload("uses_closed")] {
+        let mut found = findings(&report);
+        found.retain(|found| found.0 == "use-after-close");
+        found.sort();
+        let expected = [
+            ("epoll", 1, "waits_closed"),
+            ("file", 1, "polls_closed"),
+            ("file", 4, "reads_closed"),
+        ];
+        let expected = expected.map(|(kind, count, function)| {
+            ("use-after-close".to_owned(), kind.to_owned(), count, function.to_owned())
+        });
+        assert_eq!(found, expected);
+        let all = report["findings"].as_array().expect("findings");
+        let first = all.iter().find(|f| f["rule"] == "use-after-close").expect("one");
+        assert_eq!(first["evidence"]["closed_at"][0]["frames"][0]["function"], "owner_closes");
+        assert_eq!(first["verdict"], "probable");
+    }
+    for report in [report_of_run("uses_rightly"), report_of_preload("uses_rightly")] {
+        let found = findings(&report);
+        assert!(!found.iter().any(|found| found.0 == "use-after-close"), "{found:?}");
+    }
 }
 
 #[test]

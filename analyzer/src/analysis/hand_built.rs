@@ -217,8 +217,21 @@ impl Story {
         number: u32,
         count: u32,
     ) {
+        self.fails_at(at, image, (tid, stack), Op::Close, number, count);
+    }
+
+    /// A call fails since nothing is open at this number, for the `count`-th time at this stack.
+    pub fn fails_at(
+        &mut self,
+        at: u64,
+        image: usize,
+        (tid, stack): (u32, u32),
+        op: Op,
+        number: u32,
+        count: u32,
+    ) {
         let generation = self.generations.get(&(image, number)).copied().unwrap_or(0);
-        let failure = Failure { op: Op::Close.number(), errno: libc::EBADF as u16, count };
+        let failure = Failure { op: op.number(), errno: libc::EBADF as u16, count };
         let handle = FdHandle { number, generation };
         self.tell(at, image, tid, Op::Failed, stack, &[failure.pack(), handle.pack(), 0]);
     }

@@ -21,6 +21,7 @@ use resshim_format::table::RowState;
 use serde_json::json;
 
 use super::evidence::growth::{Growth, active_until, growth, is_judged_by};
+use super::evidence::last_use;
 use super::evidence::late::{self, LATE};
 use super::evidence::siblings::LostPath;
 use super::evidence::survival::Outlivers;
@@ -243,6 +244,7 @@ impl Group<'_> {
                 evidence.insert("longest_released_s".to_owned(), longest);
             }
         }
+        last_use::tell(live, &mut evidence);
         Draft {
             at: StackRef { image, stack },
             kind: live[0].kind,

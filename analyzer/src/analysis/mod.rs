@@ -18,6 +18,7 @@ mod own_kinds;
 #[cfg(test)]
 mod tests;
 mod threshold;
+mod use_after_close;
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -67,6 +68,7 @@ pub const ALL: &[&dyn Analysis] = &[
     &leak::Leak,
     &double_close::DoubleClose,
     &bad_close::BadClose,
+    &use_after_close::UseAfterClose,
     &double_free::DoubleFree,
     &invalid_free::InvalidFree,
     &overdue::Overdue,

@@ -275,6 +275,56 @@ fn healthy_programs_close_wrongly_without_a_finding() {
 }
 
 #[test]
+fn a_use_of_what_was_closed_names_who_closed_it() {
+    let mut story = Story::new();
+    story.thread(0, 20, None, RowState::Live);
+    let number = story.open(1, 0, 10, Kind::Tcp);
+    story.close(2, 0, 1, 11, number);
+    story.fails_at(3, 0, (2, 12), Op::Recv, number, 1);
+    story.fails_at(9000, 0, (2, 12), Op::Recv, number, 8);
+    story.tell(9000, 0, 1, Op::Phase, 0, &[]);
+    let findings = story.findings(false);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let used = &findings[0];
+    assert_eq!((used.rule.as_str(), used.kind.as_str()), ("use-after-close", "tcp"));
+    assert_eq!((used.verdict, used.severity), (Verdict::Probable, Severity::Error));
+    assert_eq!(used.count, 8);
+    assert!(used.title.starts_with("f12 uses, 8 times") && used.title.contains("f11"));
+    assert_eq!(used.evidence["closed_at"][0]["frames"][0]["function"], "f11");
+    assert_eq!(used.evidence["acquired_at"][0]["frames"][0]["function"], "f10");
+}
+
+#[test]
+fn healthy_programs_use_what_is_not_open_without_a_finding() {
+    // A number that was never open, one of another lifetime, a standard stream at the end.
+    let mut story = Story::new();
+    story.fails_at(1, 0, (1, 12), Op::Write, 77, 1);
+    for number in [0, 1, 2] {
+        story.fails_at(2, 0, (1, 13 + number), Op::Write, number, 1);
+    }
+    // Who tries one number after the other has none in mind.
+    let numbers: Vec<u32> = (0..12).map(|_| story.open(3, 0, 10, Kind::File)).collect();
+    numbers.iter().for_each(|number| story.close(4, 0, 1, 11, *number));
+    for (count, number) in numbers.iter().enumerate() {
+        story.fails_at(5, 0, (1, 20), Op::Poll, *number, count as u32 + 1);
+    }
+    let findings = story.findings(false);
+    assert!(findings.is_empty(), "{findings:?}");
+}
+
+#[test]
+fn a_close_that_lets_threads_end_is_for_information() {
+    let mut story = Story::new();
+    story.thread(0, 20, None, RowState::Live);
+    let number = story.open(1, 0, 10, Kind::Pipe);
+    story.close(5000, 0, 1, 11, number);
+    story.fails_at(5001, 0, (2, 12), Op::Read, number, 1);
+    story.end(5100, 0, End::Exited);
+    let findings = story.findings(false);
+    assert_eq!((findings[0].verdict, findings[0].severity), (Verdict::Possible, Severity::Info));
+}
+
+#[test]
 fn a_shell_that_closes_pipe_ends_twice_is_for_information() {
     let mut story = Story::new();
     let number = story.open(1, 0, 10, Kind::Pipe);

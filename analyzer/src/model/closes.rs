@@ -33,6 +33,8 @@ pub enum Fault {
     Twice,
     /// The descriptor belonged to a stream that was not closed with it.
     UnderStream,
+    /// No close: a read, a write, a wait of a number whose lifetime had been ended.
+    Used,
 }
 
 /// Closes of one pair of sites.

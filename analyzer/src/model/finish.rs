@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use resshim_format::op::{Effect, Kind, Op};
-use resshim_format::record::{FD_CLOEXEC, FD_INHERITED};
+use resshim_format::record::{FD_CLOEXEC, FD_EOF, FD_INHERITED, FD_WATCHED};
 use resshim_format::table::RowState;
 
 use super::errno;
@@ -13,6 +13,7 @@ use super::image::{Image, Tables};
 use super::kind::{KindId, KindNames};
 use super::process::{self, Ending, Life};
 use super::resource::{Handle, Live, SiteStats};
+use super::uses::{self, LastUse};
 use super::{KindStats, Model, StepTaken};
 use crate::source::clock::Clock;
 use crate::source::rows;
@@ -52,8 +53,13 @@ impl<'a> Fold<'a> {
             }
         }
         for (index, image) in images.iter().enumerate() {
-            let mut rows =
-                LiveRows { image: index as u32, sites: &table_sites[index], clock, out: &mut live };
+            let mut rows = LiveRows {
+                image: index as u32,
+                sites: &table_sites[index],
+                clock,
+                end_ns,
+                out: &mut live,
+            };
             rows.take(&image.tables, &lives, images);
             self.live_mappings(index, image, &mut rows);
             self.live_annotated(index, image, &mut rows);
@@ -363,6 +369,8 @@ struct LiveRows<'s> {
     image: u32,
     sites: &'s HashMap<u32, u32>,
     clock: &'s Clock,
+    /// End of the trace.
+    end_ns: u64,
     out: &'s mut Vec<Live>,
 }
 
@@ -384,6 +392,9 @@ impl LiveRows<'_> {
             acquired_ns: self.clock.ns(acquired),
             ended_ns: None,
             last_use_ns: None,
+            use_is_known: false,
+            has_ended: false,
+            is_watched: false,
             bytes: 0,
             weight: 1.0,
             is_foreign: false,
@@ -397,14 +408,28 @@ impl LiveRows<'_> {
 
     fn take(&mut self, tables: &Tables, lives: &[Life], images: &[Image]) {
         let clock = self.clock;
-        for row in &tables.fds {
+        let image = images.get(self.image as usize);
+        let last = image.and_then(|image| image.uses.last(&tables.fds));
+        let has_io_uring = uses::has_io_uring(&tables.fds);
+        let ended = lives.get(self.image as usize).and_then(|life| life.ended_ns);
+        let end = ended.unwrap_or(self.end_ns);
+        for (at, row) in tables.fds.iter().enumerate() {
             if !matches!(row.state, RowState::Live | RowState::Closing) {
                 continue;
             }
             let kind = Kind::from_number(row.args.kind as u32).unwrap_or(Kind::File);
             let handle = Handle::Fd { number: row.number, generation: row.generation };
             let live = self.push(kind.into(), handle, row.state, row.acquired, row.site);
-            live.last_use_ns = (row.last_use != 0).then(|| clock.ns(row.last_use));
+            if let Some(last) = last.as_ref().and_then(|last| last.get(at)) {
+                live.use_is_known = uses::is_known(row, has_io_uring);
+                live.last_use_ns = match last {
+                    LastUse::Never => None,
+                    LastUse::Before(ticks) => Some(clock.ns(*ticks).min(end)),
+                    LastUse::Now => Some(end),
+                };
+            }
+            live.has_ended = row.args.bits & FD_EOF != 0;
+            live.is_watched = row.args.bits & FD_WATCHED != 0;
             live.is_foreign = row.generation == 0
                 || row.args.bits & FD_INHERITED != 0
                 || matches!(row.op, Some(Op::Inherited | Op::Reconciled));

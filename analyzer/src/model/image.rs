@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use resshim_format::header::End;
 
 use super::runtimes;
+use super::uses::Uses;
 use crate::source::clock::ClockFacts;
 use crate::source::rows;
 use crate::source::trace::{TraceRegion, clock_facts};
@@ -67,6 +68,8 @@ pub struct Image {
     pub has_runtime: bool,
     /// Bytes that its region takes.
     pub region_bytes: u64,
+    /// How it stamps the uses of its descriptors.
+    pub uses: Uses,
     /// Its tables.
     pub tables: Tables,
 }
@@ -172,6 +175,7 @@ impl Image {
             has_runtime: runtimes::has_frames(header),
             region_bytes: header.chunks_populated as u64 * header.chunk_bytes as u64
                 + state.tables.iter().map(|t| t.rows as u64 * t.row_bytes as u64).sum::<u64>(),
+            uses: Uses::of(state),
             tables: Tables {
                 sites: state.sites().collect(),
                 fds: state.fds().collect(),

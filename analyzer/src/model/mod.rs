@@ -21,6 +21,7 @@ pub mod resource;
 pub mod runtimes;
 pub mod series;
 pub mod trail;
+pub mod uses;
 
 use std::collections::BTreeMap;
 

@@ -58,8 +58,14 @@ pub struct Live {
     pub acquired_ns: u64,
     /// When the thread or the child ended.
     pub ended_ns: Option<u64>,
-    /// When it was last seen being used.
+    /// When it was last used, at the latest; `None` = it was not, or that is not known.
     pub last_use_ns: Option<u64>,
+    /// Its uses are seen: without one, it was not used.
+    pub use_is_known: bool,
+    /// Its other end is gone: a read gave nothing.
+    pub has_ended: bool,
+    /// An epoll set waits for it.
+    pub is_watched: bool,
     /// Bytes that it stands for.
     pub bytes: u64,
     /// Resources that it stands for (1; more for a sampled heap block).

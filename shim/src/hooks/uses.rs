@@ -4,9 +4,9 @@
 //!
 //! The number is kept on the stack across the call (and, where an empty result means an end, how much was
 //! asked for beside it). There is nothing else in the frame: a thread that is cancelled or throws in the real
-//! call unwinds through it. No look at the real function's pointer is needed: see [`Real::called`].
+//! call unwinds through it. No look at the real function's pointer is needed: see [`Real::standing_in`].
 //!
-//! [`Real::called`]: crate::real::Real::called
+//! [`Real::standing_in`]: crate::real::Real::standing_in
 #![allow(unsafe_code, reason = "hooks")]
 
 use crate::layout::FDS_OFFSET;
@@ -33,10 +33,12 @@ macro_rules! use_hooks {
         /// Pointers to the real functions of this family.
         #[allow(non_upper_case_globals, reason = "a static has the name of its function")]
         pub mod real {
-            $(pub static $name: $crate::real::Real = $crate::real::Real::called(
+            $(pub static $name: $crate::real::Real = $crate::real::Real::standing_in(
                 // SAFETY: `concat!` puts exactly one NUL, at the end.
-                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) });)*
+                unsafe { core::ffi::CStr::from_bytes_with_nul_unchecked(concat!(stringify!($name), "\0").as_bytes()) },
+                super::unresolved::$name as *const ());)*
         }
+        $crate::table::unresolved! { $($name)* }
         /// The family's hooks.
         pub static HOOKS: &[$crate::table::Hook] =
             &[$($crate::table::Hook { real: &real::$name, settle: None },)*];

@@ -41,6 +41,7 @@ const MOST: usize = 64;
 
 /// # Safety
 /// The real call filled `set` of `count` and gave `ready`.
+#[inline(always)]
 unsafe fn polled(set: *const pollfd, count: nfds_t, ready: c_int) {
     if ready <= 0 {
         uses::waited();

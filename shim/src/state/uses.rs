@@ -15,13 +15,11 @@ use crate::region::{self, Region};
 use crate::{real, stack, start, sys, tls};
 use core::ffi::c_int;
 use core::sync::atomic::Ordering;
-use resshim_format::header::{FACT_USES, Level};
+use resshim_format::header::{FACT_USES, Level, USE_CLOCK_STEP};
 use resshim_format::op::{Kind, Op};
 use resshim_format::record::{FD_EOF, FD_MAPPED, FdArgs, FdHandle};
 use resshim_format::table::{FdRow, RowState, generation};
 
-/// Ticks between two steps of the clock: 20 to 40 ms.
-const STEP: i64 = 1 << 26;
 /// Of so many waits without result of one thread, one looks at the counter.
 const LOOKS: u32 = 16;
 /// Rows of a page.
@@ -81,7 +79,7 @@ pub fn resume() {
 #[inline(always)]
 pub fn tick(region: Region, now: u64) {
     let clock = region.control().use_clock.load(Ordering::Relaxed);
-    if now.wrapping_sub(clock) as i64 > STEP {
+    if now.wrapping_sub(clock) as i64 > USE_CLOCK_STEP as i64 {
         step(region, clock, now);
     }
 }
@@ -139,6 +137,8 @@ pub fn stamp(region: Region, fd: c_int) {
 }
 
 /// A wait has ended without result: there is time to look at the clock.
+#[cold]
+#[inline(never)]
 pub fn waited() {
     if tls::counts_wait().is_multiple_of(LOOKS)
         && let Some(region) = noted()
@@ -148,6 +148,8 @@ pub fn waited() {
 }
 
 /// A read of `fd` that asked for something gave nothing.
+#[cold]
+#[inline(never)]
 pub fn ended(fd: c_int) {
     let Some(region) = noted() else { return };
     let Some(row) = fds::row(region, fd) else { return };
@@ -159,7 +161,11 @@ pub fn ended(fd: c_int) {
     row.args.fetch_or((FD_EOF as u64) << 8, Ordering::Relaxed);
     // Nothing will come any more: when that was is worth a look at the counter.
     let now = sys::counter();
-    tick(region, now);
+    let clock = region.control().use_clock.load(Ordering::Relaxed);
+    if now > clock {
+        // Every stamp was the clock once.
+        step(region, clock, now);
+    }
     row.last_use.store(now, Ordering::Relaxed);
 }
 
@@ -183,6 +189,8 @@ pub fn mapped(inside: &Inside, fd: c_int) {
 }
 
 /// A use of `fd` has failed.
+#[cold]
+#[inline(never)]
 pub fn failed(op: Op, fd: c_int) {
     match real::errno() {
         libc::EBADF => bad(op, fd),

@@ -170,8 +170,9 @@ impl Fold<'_> {
         let known = self.failed.entry(key).or_default();
         let more = (failure.count as u64).saturating_sub(*known);
         *known += more;
+        let is_use = op.effect() == Effect::Use;
         if op.class() != Class::Fd
-            || op.effect() != Effect::Release
+            || !(is_use || op.effect() == Effect::Release)
             || failure.errno as i32 != libc::EBADF
         {
             return;
@@ -180,7 +181,7 @@ impl Fold<'_> {
         let by = Releaser { stack: event.stack, tid: event.tid, at_ns: event.at_ns };
         let fold = &mut self.folds[event.image];
         fold.closes.failed(event.stack, handle.number, failure.count);
-        if handle.generation == 0 || op != Op::Close {
+        if handle.generation == 0 || !(is_use || op == Op::Close) {
             return;
         }
         let Some(slot) = fold.fds.get_mut(handle.number as usize) else { return };
@@ -193,7 +194,7 @@ impl Fold<'_> {
                 let has_threads = fold.has_threads;
                 fold.closes.suspect(CloseSuspect {
                     image: event.image as u32,
-                    fault: Fault::Twice,
+                    fault: if is_use { Fault::Used } else { Fault::Twice },
                     site: Some(site),
                     handle,
                     before: released,
@@ -206,7 +207,7 @@ impl Fold<'_> {
                     is_confirmed: false,
                 });
             }
-            SlotState::Live => slot.early = by,
+            SlotState::Live if !is_use => slot.early = by,
             _ => {}
         }
     }
