@@ -61,8 +61,8 @@ class Service:
     run under a tool that counts, `timed` those of a run on the clock."""
 
     counts, timed, needs, user = (500, 2_500), 20_000, ("ab",), None
-    # Whether valgrind can count it: not what compiles itself while it runs, unless it can also be interpreted.
-    is_countable, counted_as = True, ""
+    # Whether valgrind can count it: not what compiles itself while it runs.
+    is_countable = True
 
     def __init__(self, place):
         self.place, self.port = pathlib.Path(place), free_port()
@@ -71,10 +71,6 @@ class Service:
 
     def prepare(self):
         pass
-
-    def counted_command(self):
-        """The service as valgrind counts it."""
-        return self.command()
 
     def load(self, requests):
         return ["ab", "-q", "-n", str(requests), "-c", "4", f"http://127.0.0.1:{self.port}/page"]
@@ -195,7 +191,7 @@ class Node(Service):
 
 class Java(Service):
     name, needs, timed = "Java httpserver, a connection each", ("javac", "java", "ab"), 30_000
-    counted_as = ", all interpreted"
+    is_countable = False
 
     def prepare(self):
         source = self.place / "Server.java"
@@ -203,13 +199,7 @@ class Java(Service):
         subprocess.run(["javac", "-d", self.place, source], check=True)
 
     def command(self):
-        return ["java", *self.options, "-cp", self.place, "Server", self.port]
-
-    options = ("-Xmx256m", "-XX:+UseSerialGC")
-
-    def counted_command(self):
-        # What the interpreter is made of is made once, at its start.
-        return ["java", *self.options, "-Xint", "-XX:-UsePerfData", "-cp", self.place, "Server", self.port]
+        return ["java", "-Xmx256m", "-XX:+UseSerialGC", "-cp", self.place, "Server", self.port]
 
     def agent(self, library):
         return {"JAVA_TOOL_OPTIONS": f"-agentpath:{library}"}
@@ -249,13 +239,13 @@ class Runs:
             shutil.chown(regions, self.service.user, self.service.user)
         return environment, regions
 
-    def run(self, traced, work, wrapper=(), command=None):
-        """Starts the service (by `command`, if there is one), traced or not, under `wrapper`, has `work` done with
-        it, stops it; what it used."""
+    def run(self, traced, work, wrapper=()):
+        """Starts the service, traced or not, under `wrapper` (a list that may hold ENV where the variables go),
+        has `work` done with it, stops it; what it used."""
         environment, regions = self.environment(traced)
         drop = self.service.drop() if self.service.user else []
         pairs = ["PYTHONHASHSEED=0", *(f"{name}={value}" for name, value in environment.items())]
-        command = [*drop, *wrapper, "env", *pairs, *(command or self.service.command())]
+        command = [*drop, *wrapper, "env", *pairs, *self.service.command()]
         child = subprocess.Popen([str(word) for word in command], cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             wait_for(self.service.port)
@@ -280,8 +270,8 @@ class Runs:
     def instructions(self, traced, requests):
         logs = self.log_directory("callgrind")
         tool = ["valgrind", "--tool=callgrind", "--trace-children=yes", "--callgrind-out-file=/dev/null",
-                "--smc-check=all-non-file", f"--log-file={logs}/%p"]
-        self.run(traced, self.load(requests), tool, self.service.counted_command())
+                f"--log-file={logs}/%p"]
+        self.run(traced, self.load(requests), tool)
         # A child that was forked writes into its parent's log.
         return sum(int(count) for file in logs.iterdir() for count in re.findall(r"Collected : (\d+)", file.read_text()))
 
@@ -346,8 +336,7 @@ def main(bench, only):
         print(f"{kind.name}", flush=True)
         if kind.is_countable and shutil.which("valgrind"):
             counted(runs, runs.instructions, lambda base, more, noise: print(
-                f"  instructions a request {base:12.0f}  {more:+9.1f} ({more / base:+.2%})   A/A {noise / base:+.2%}{kind.counted_as}",
-                flush=True))
+                f"  instructions a request {base:12.0f}  {more:+9.1f} ({more / base:+.2%})   A/A {noise / base:+.2%}", flush=True))
         if shutil.which("strace"):
             counted(runs, runs.system_calls, lambda base, more, noise: print(
                 f"  system calls a request {base:12.3f}  {more:+9.4f} ({more / base:+.2%})   A/A {noise / base:+.2%}", flush=True))
