@@ -23,8 +23,9 @@ use rustix::fd::{AsFd, BorrowedFd};
 
 /// What a new region is counted with, until it has grown beyond it.
 const FIRST: u64 = 128 << 10;
-/// What it is counted with at a time from then on.
+/// What it is counted with at a time from then on, and less under a limit of which that is a large part.
 const EACH: u64 = 1 << 20;
+const LEAST_EACH: u64 = 16 << 10;
 /// The default limit is not less than this; below it nobody asks the machine.
 const LEAST: u64 = 4 << 20;
 /// The default limit is not more than this.
@@ -113,16 +114,20 @@ pub fn grown(promised: u64) {
         return;
     }
     let Some(page) = page() else { return };
-    count(page, EACH);
+    let known = known_limit();
+    let each = known.map_or(EACH, |limit| (limit / 16).clamp(LEAST_EACH, EACH));
+    while PRIVATE.accounted.load(Ordering::Relaxed) < promised {
+        count(page, each);
+    }
     let sum = page.promised.load(Ordering::Relaxed);
-    if !allows_chunks() || sum <= known_limit().unwrap_or(LEAST) {
+    if !allows_chunks() || sum <= known.unwrap_or(LEAST) {
         return;
     }
     match start::same_directory() {
         Some(directory) => {
             let directory = directory.as_fd();
             if sum > limit(page, directory) {
-                clear(page, directory, 0);
+                clear(page, directory, each);
             }
         }
         // The way to the directory is closed by now.

@@ -13,14 +13,14 @@ fn resshim(args: &[&str]) -> Outcome {
     Launch::cli().args(args).run()
 }
 
-/// One line that says what and why, at most one hint, exit code 2, nothing on standard output.
+/// One line that says what, why and what to do, exit code 2, nothing on standard output.
 fn assert_refused(outcome: &Outcome, what: &str) {
     let text = outcome.stderr_text();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(outcome.ending, Ending::Exit(2), "{what}: {text}");
     assert!(outcome.stdout.is_empty(), "{what}: {}", outcome.stdout_text());
     assert!(lines.first().is_some_and(|line| line.starts_with("resshim: ")), "{what}: {text}");
-    assert!(lines.len() <= 2 && lines[1..].iter().all(|l| l.starts_with("  hint: ")), "{text}");
+    assert_eq!(lines.len(), 1, "{what}: {text}");
     assert!(!text.contains("panicked") && !text.contains("defect"), "{what}: {text}");
 }
 
@@ -61,7 +61,7 @@ fn bad_usage_is_one_line_with_a_hint() {
     for args in bad {
         let outcome = resshim(args);
         assert_refused(&outcome, &args.join(" "));
-        assert!(outcome.stderr_text().contains("  hint: "), "{args:?}");
+        assert!(outcome.stderr_text().contains(" (hint: "), "{args:?}");
     }
 }
 
@@ -207,7 +207,17 @@ fn a_damaged_trace_is_read_or_refused() {
         }
         fs::write(&path, &whole).expect("file");
     }
-    assert_eq!(report(&trace, &[]).ending, Ending::Exit(0), "whole again");
+    let unseen = |outcome: Outcome| {
+        let text = outcome.stdout_text();
+        text.lines().find(|line| line.starts_with("unseen")).expect("a line").to_owned()
+    };
+    assert_eq!(unseen(report(&trace, &[])), "unseen  nothing is known to be missing");
+    // The end of a trace that was closed is known.
+    let events = trace.join("events");
+    fs::write(&events, noise(500, 1)).expect("file");
+    assert!(unseen(report(&trace, &[])).contains("events: bytes that are missing or unreadable"));
+    fs::remove_file(&events).expect("file");
+    assert!(!unseen(report(&trace, &[])).contains("nothing"));
 }
 
 #[test]

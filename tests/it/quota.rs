@@ -44,6 +44,19 @@ fn regions_of_the_dead_make_room_for_new_ones() {
 }
 
 #[test]
+fn a_small_limit_is_kept_to_by_one_that_writes_much() {
+    let program = program::named("behaviours/streams_and_numbers");
+    for (limit, most) in [("300KiB", 300 << 10), ("2MiB", 2 << 20)] {
+        let out = Scratch::for_regions("small-limit");
+        let launch = Launch::of(&program).env("RESSHIM_MAX_BYTES", limit);
+        assert_eq!(launch.preloaded(out.path()).run().ending, Ending::Exit(0));
+        let region = bytes(out.path());
+        // What a region begins with is less; a quarter for the quota's own page and tables that grow.
+        assert!((most / 2..most + most / 4).contains(&region), "{region} of {limit}");
+    }
+}
+
+#[test]
 fn without_room_for_history_tables_are_exact() {
     let out = Scratch::for_regions("no-history");
     let program = program::named("behaviours/double_close");

@@ -33,6 +33,7 @@ use crate::rules::Rules;
 use crate::source::clock::ClockFacts;
 use crate::source::manifest::ProcessFacts;
 use crate::source::trace::{Trace, TraceRegion};
+use crate::view::quantity::plural;
 
 /// Clock ticks of `/proc` a second: 100 on every Linux architecture that is built for.
 const USER_HZ: f64 = 100.0;
@@ -387,9 +388,14 @@ fn overhead(trace: &Trace, model: &Model) -> Overhead {
     });
     // One visit in sixteen is timed: a few hundred events hold too few of them to say anything.
     let own = if model.events < TIMED_EVENTS { 0.0 } else { own };
+    // How many events the time went into is known only where all of them are there, or counted as lost.
+    let losses = || model.images.iter().map(|image| image.losses);
+    let is_whole = losses().all(|lost| lost.overwritten_chunks == 0);
+    let lost = losses().map(|lost| lost.acquisitions.saturating_add(lost.releases));
+    let events = lost.fold(model.events, u64::saturating_add);
     Overhead {
         cpu_share: if cpu > 0.0 { (own / cpu).min(1.0) } else { 0.0 },
-        ns_per_event: if model.events > 0 { own / model.events as f64 } else { 0.0 },
+        ns_per_event: if is_whole && events > 0 { own / events as f64 } else { 0.0 },
         bytes: trace.bytes.max(regions),
         steps: steps.collect(),
     }
@@ -500,10 +506,12 @@ fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<D
     }
     let events = lost.acquisitions.saturating_add(lost.releases);
     if events > 0 || lost.overwritten_chunks > 0 {
+        let of = |count: u64, one: &str, many: &str| (count > 0).then(|| plural(count, one, many));
+        let pieces = of(lost.overwritten_chunks, "piece of history", "pieces of history");
+        let parts: Vec<String> = of(events, "event", "events").into_iter().chain(pieces).collect();
         let text = format!(
-            "{events} events and {} pieces of history were lost: totals and what is open are exact, \
-             lifetimes and times are of what was kept",
-            lost.overwritten_chunks
+            "lost: {}; totals and what is open are exact, lifetimes and times are of what was kept",
+            parts.join(" and ")
         );
         say("warning", text);
     }
@@ -511,13 +519,16 @@ fn diagnostics(trace: &Trace, model: &Model, damage: u64, unknown: u64) -> Vec<D
         say("warning", text);
     }
     if lost.untracked > 0 {
-        say("warning", format!("{} resources found a full table: not tracked", lost.untracked));
+        let resources = plural(lost.untracked, "resource", "resources");
+        say("warning", format!("{resources} found a full table: not tracked"));
     }
     if lost.unseen > 0 {
-        say("info", format!("{} events could not be seen (vfork children, start-up)", lost.unseen));
+        let events = plural(lost.unseen, "event", "events");
+        say("info", format!("{events} could not be seen (vfork children, start-up)"));
     }
     if model.closed.dropped() > 0 {
-        let text = format!("{} lifetimes found no room on disk", model.closed.dropped());
+        let lifetimes = plural(model.closed.dropped(), "lifetime", "lifetimes");
+        let text = format!("{lifetimes} found no room on disk");
         say("warning", text);
     }
     out

@@ -94,10 +94,8 @@ fn squeeze(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
+/// One line: what scripts and logs keep of it is all of it.
 fn say(what: &str, hint: &str) {
-    let mut stderr = io::stderr().lock();
-    let _ = writeln!(stderr, "resshim: {}", visible(what));
-    if !hint.is_empty() {
-        let _ = writeln!(stderr, "  hint: {}", visible(hint));
-    }
+    let hint = if hint.is_empty() { String::new() } else { format!(" (hint: {})", visible(hint)) };
+    let _ = writeln!(io::stderr().lock(), "resshim: {}{hint}", visible(what));
 }

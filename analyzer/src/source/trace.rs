@@ -224,19 +224,25 @@ impl Trace {
     }
 
     fn find_frames(&mut self) {
-        if self.manifest.is_none() {
-            return;
-        }
+        let Some(manifest) = &self.manifest else { return };
+        // Of a trace that was not closed, the last frame may be torn: its events are still in the region.
+        let written = if manifest.complete { manifest.collector.event_bytes } else { 0 };
         let frames = match Frames::open(&self.path) {
             Ok(frames) => frames,
-            Err(error) if open::is_missing(&error) => return,
+            Err(error) if open::is_missing(&error) && written == 0 => return,
             Err(error) => return self.problem(error),
         };
         match frames.list() {
             Ok(list) => {
                 self.bytes += list.end;
+                if list.end < written {
+                    let missing = written - list.end;
+                    self.problem(format!(
+                        "events: bytes that are missing or unreadable: {missing}"
+                    ));
+                }
                 if list.damaged_bytes > 0 {
-                    self.problem(format!("{} damaged bytes in the events", list.damaged_bytes));
+                    self.problem(format!("events: damaged bytes: {}", list.damaged_bytes));
                 }
                 let by_id: std::collections::HashMap<u64, usize> = self
                     .regions
@@ -256,7 +262,7 @@ impl Trace {
                     }
                 }
                 if orphans > 0 {
-                    self.problem(format!("{orphans} pieces of history whose region is missing"));
+                    self.problem(format!("events: pieces whose region is missing: {orphans}"));
                 }
             }
             Err(error) => self.problem(error),

@@ -305,10 +305,13 @@ pub fn unseen(report: &Report) -> Vec<String> {
 pub fn cost(report: &Report) -> String {
     let overhead = &report.overhead;
     let mut parts = Vec::new();
-    if overhead.ns_per_event > 0.0 {
+    if overhead.cpu_share > 0.0 {
         parts.push(format!("{} of the CPU", share(overhead.cpu_share)));
+    }
+    if overhead.ns_per_event > 0.0 {
         parts.push(format!("{} an event", seconds(overhead.ns_per_event / 1e9)));
-    } else {
+    }
+    if parts.is_empty() {
         parts.push("too few events to time".to_owned());
     }
     parts.push(plural(report.trace.events, "event", "events"));
