@@ -267,8 +267,13 @@ pub struct Audit {
 /// Options of `resshim snapshot`.
 #[derive(Clone, Debug, Args)]
 #[command(
-    after_help = "The process is read from outside, by /proc: it is not stopped and not changed.\n\nExamples:\n  \
-resshim snapshot 4242\n  resshim snapshot 4242 --for 30s"
+    after_help = "The process is read from outside, by /proc: without --scan it is not stopped and not changed.\n\n\
+--scan takes ptrace rights and ten seconds. It reads all writable memory three times while the process runs; only\n\
+if something seems out of reach then, it stops the process (PTRACE_SEIZE, PTRACE_INTERRUPT) and reads what was\n\
+written to since, or all where the kernel cannot tell (about a second a GiB). A call that waits can then end with\n\
+EINTR in the process, as when it is stopped by a debugger: signal(7) lists which. Heap blocks are looked for as\n\
+far as they were recorded (RESSHIM_HEAP_SAMPLE=1: every one).\n\nExamples:\n  \
+resshim snapshot 4242\n  resshim snapshot 4242 --for 30s\n  resshim snapshot 4242 --scan"
 )]
 pub struct Snapshot {
     /// The process.
@@ -277,6 +282,9 @@ pub struct Snapshot {
     /// Look again and again for so long, and show what grows, e.g. 30s.
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     pub duration: Option<std::time::Duration>,
+    /// Look for heap blocks and streams that nothing in the process points to any more; stops it for a moment.
+    #[arg(long)]
+    pub scan: bool,
     /// All rows, not the first of each section.
     #[arg(long)]
     pub all: bool,

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub groups: Vec<Group>,
     /// What call sites hold, most first; of a traced process.
     pub sites: Vec<SiteHeld>,
+    /// What nothing in the process points to any more (`--scan`).
+    pub scan: Option<Scan>,
     /// What grew while it was watched, fastest first.
     pub growth: Vec<Growth>,
     /// Threads by what they wait in, most first.
@@ -60,7 +62,7 @@ pub struct Snapshot {
 /// Something worth acting on.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Sign {
-    /// `growth`, `limit`, `close-wait`, `deleted-open`, `zombies`.
+    /// `unreachable`, `growth`, `limit`, `close-wait`, `deleted-open`, `zombies`.
     pub rule: String,
     /// One line.
     pub text: String,
@@ -94,6 +96,23 @@ pub struct SiteHeld {
     pub oldest_s: f64,
     /// Call stack.
     pub site: Site,
+}
+
+/// What a scan of the memory found.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Scan {
+    /// Blocks and streams that were looked for.
+    pub looked_for: u64,
+    /// Every block was recorded, not a sample.
+    pub every_block: bool,
+    /// Bytes of memory that one look reads.
+    pub bytes: u64,
+    /// Seconds that the process was stopped for the last look; `null`: it could not be stopped.
+    pub stopped_s: Option<f64>,
+    /// `definite`, or `probable` where the process could not be stopped.
+    pub verdict: String,
+    /// What is unreachable, by call site, most first.
+    pub unreachable: Vec<SiteHeld>,
 }
 
 /// What grew.

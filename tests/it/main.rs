@@ -31,6 +31,7 @@ mod reports;
 mod rows;
 mod rules;
 mod run;
+mod scan;
 mod scribble;
 mod secrets;
 mod snapshot;

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, HashSet};
 
 use crate::live::Look;
 use crate::live::identity::Identity;
+use crate::live::scan::Found;
 use crate::live::traced::Traced;
 use crate::model::kind::noun;
 use crate::report::Limit;
 use crate::snapshot::{
-    Descriptor, Group, Growth, SCHEMA, Sign, SiteHeld, Snapshot, Thread, Waiting,
+    Descriptor, Group, Growth, SCHEMA, Scan, Sign, SiteHeld, Snapshot, Thread, Waiting,
 };
 use crate::view::quantity::{bytes, count, growth, share};
 
@@ -49,13 +50,6 @@ pub fn snapshot(process: &Identity, looks: &[Seen]) -> Snapshot {
         snapshot.unseen.push("its descriptors".to_owned());
     }
     let held = traced.as_ref().map(|traced| &traced.held);
-    let to_site = |held: &crate::live::traced::Held| SiteHeld {
-        kind: held.kind.clone(),
-        count: held.count,
-        bytes: held.bytes,
-        oldest_s: held.oldest_s,
-        site: held.site.clone(),
-    };
     snapshot.sites = held.into_iter().flatten().map(to_site).collect();
     for descriptor in open {
         let by_site = traced.as_ref().and_then(|t| t.descriptors.get(&descriptor.number));
@@ -78,6 +72,43 @@ pub fn snapshot(process: &Identity, looks: &[Seen]) -> Snapshot {
     }
     snapshot.signs = signs(&snapshot, looks.len());
     snapshot
+}
+
+fn to_site(held: &crate::live::traced::Held) -> SiteHeld {
+    SiteHeld {
+        kind: held.kind.clone(),
+        count: held.count,
+        bytes: held.bytes,
+        oldest_s: held.oldest_s,
+        site: held.site.clone(),
+    }
+}
+
+/// Adds what a scan found.
+pub fn add_scan(snapshot: &mut Snapshot, found: &Found, held: &[crate::live::traced::Held]) {
+    snapshot.unseen.extend(found.unseen.iter().cloned());
+    let verdict = if found.stopped.is_some() { "definite" } else { "probable" };
+    let unreachable: Vec<SiteHeld> = held.iter().map(to_site).collect();
+    let number: u64 = unreachable.iter().map(|held| held.count).sum();
+    if number > 0 {
+        let size = unreachable.iter().map(|held| held.bytes).sum();
+        let size = if size > 0 { format!(" ({})", bytes(size)) } else { String::new() };
+        let what = if number == 1 { "resource is" } else { "resources are" };
+        let sign = Sign {
+            rule: "unreachable".to_owned(),
+            text: format!("{} {what} out of reach{size}: nothing points to them", count(number)),
+            advice: "no code can release them any more; who acquired them is below".to_owned(),
+        };
+        snapshot.signs.insert(0, sign);
+    }
+    snapshot.scan = Some(Scan {
+        looked_for: found.looked_for as u64,
+        every_block: found.has_every_block,
+        bytes: found.bytes,
+        stopped_s: found.stopped.map(|time| time.as_secs_f64()),
+        verdict: verdict.to_owned(),
+        unreachable,
+    });
 }
 
 fn groups(look: &Look) -> Vec<Group> {

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use crate::analyze::snapshot::{Seen, snapshot};
+use crate::analyze::snapshot::{Seen, add_scan, snapshot};
 use crate::cli::{Format, Snapshot as Options};
 use crate::cmd::output;
 use crate::escape;
 use crate::live::identity::{self, Identity};
-use crate::live::{self, traced};
+use crate::live::{self, scan, traced};
+use crate::snapshot::Snapshot;
 use crate::symbols::source_line::SourceLines;
 use crate::view::progress::Progress;
 use crate::view::{Look, snapshot as view};
@@ -22,6 +23,9 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     let mut ended = None;
     let looks = looks(&process, options.duration, &mut ended)?;
     let mut shown = snapshot(&process, &looks);
+    if options.scan && ended.is_none() {
+        scan(&process, &mut shown);
+    }
     if let Some(after) = ended {
         let after = crate::view::quantity::seconds(after.as_secs_f64());
         shown.unseen.push(format!("its end: it ended {after} after the first look"));
@@ -41,6 +45,24 @@ pub fn run(options: &Options) -> anyhow::Result<u8> {
     };
     output::write(&text, options.out.output.as_deref())?;
     Ok(0)
+}
+
+/// Looks for what nothing points to any more. Where that cannot be, it is said, and the rest is shown.
+fn scan(process: &Identity, shown: &mut Snapshot) {
+    let pid = process.id.pid;
+    let why = match scan::scan(pid) {
+        Ok(Some(found)) => match traced::of(pid) {
+            Some(traced) => {
+                let held = traced::by_site(&traced.region, &found.unreachable);
+                return add_scan(shown, &found, &held);
+            }
+            None => "it has ended".to_owned(),
+        },
+        Ok(None) if process.id.is_alive() => "it is not traced: no block is known".to_owned(),
+        Ok(None) => "it has ended".to_owned(),
+        Err(error) => format!("its memory may not be read: {error} (that takes ptrace rights)"),
+    };
+    shown.unseen.push(format!("what is out of reach (--scan): {why}"));
 }
 
 /// The first look, and those that follow while the time runs.

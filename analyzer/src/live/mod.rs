@@ -8,6 +8,7 @@ pub mod descriptors;
 pub mod identity;
 pub mod limits;
 pub mod memory;
+pub mod scan;
 pub mod sockets;
 pub mod threads;
 pub mod traced;

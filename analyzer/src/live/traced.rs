@@ -9,6 +9,7 @@ use resshim_format::table::RowState;
 
 use crate::collect::code_maps::CodeMaps;
 use crate::collect::proc::monotonic_ns;
+use crate::live::scan::targets::Target;
 use crate::report::Site;
 use crate::source::clock::{Clock, ClockFacts};
 use crate::source::open::Access;
@@ -61,17 +62,7 @@ pub fn region_file(pid: u32) -> Option<PathBuf> {
 pub fn of(pid: u32) -> Option<Traced> {
     let file = RegionFile::open(&region_file(pid)?, Access::Read).ok()?;
     let region = file.read().ok()?;
-    let header = &region.header;
-    let clock = Clock::fit(&[ClockFacts {
-        start_ticks: header.start_tsc,
-        start_ns: header.start_monotonic_ns,
-        end_ticks: header.end_tsc,
-        end_ns: header.end_monotonic_ns,
-        hz: header.tsc_hz,
-        is_monotonic: header.clock == 1,
-    }]);
-    let now = clock.of_monotonic(monotonic_ns());
-    let age = |ticks: u64| now.saturating_sub(clock.ns(ticks)) as f64 / 1e9;
+    let age = ages(&region);
     let mut all = Sum::default();
     let mut descriptors = Vec::new();
     for fd in region.fds().filter(|fd| fd.state == RowState::Live && fd.site != 0) {
@@ -103,6 +94,33 @@ pub fn of(pid: u32) -> Option<Traced> {
     Some(Traced { held, descriptors, region })
 }
 
+/// Seconds since a moment of the region's counter.
+fn ages(region: &Region) -> impl Fn(u64) -> f64 + use<> {
+    let header = &region.header;
+    let clock = Clock::fit(&[ClockFacts {
+        start_ticks: header.start_tsc,
+        start_ns: header.start_monotonic_ns,
+        end_ticks: header.end_tsc,
+        end_ns: header.end_monotonic_ns,
+        hz: header.tsc_hz,
+        is_monotonic: header.clock == 1,
+    }]);
+    let now = clock.of_monotonic(monotonic_ns());
+    move |ticks: u64| now.saturating_sub(clock.ns(ticks)) as f64 / 1e9
+}
+
+/// What a scan found, by the call sites that acquired it; most first.
+pub fn by_site(region: &Region, found: &[Target]) -> Vec<Held> {
+    let age = ages(region);
+    let mut all = Sum::default();
+    for target in found {
+        let bytes = if target.is_stream { 0.0 } else { target.bytes as f64 * target.weight };
+        let key = (target.kind, target.stack);
+        all.add_at(key, target.weight, bytes as u64, age(target.acquired));
+    }
+    all.named(region).0
+}
+
 type Key = (u32, u32);
 
 /// Sums by kind and stack: count, bytes, oldest.
@@ -124,11 +142,15 @@ impl Sum {
     ) -> Option<Key> {
         let stack = self.stacks.entry(site).or_insert_with(|| Some(region.site(site)?.stack));
         let key = (kind, (*stack)?);
+        self.add_at(key, count, bytes, age);
+        Some(key)
+    }
+
+    fn add_at(&mut self, key: Key, count: f64, bytes: u64, age: f64) {
         let sum = self.by.entry(key).or_default();
         sum.0 += count;
         sum.1 = sum.1.saturating_add(bytes);
         sum.2 = sum.2.max(age);
-        Some(key)
     }
 
     /// With the names of their stacks, most first; and where each of them is.

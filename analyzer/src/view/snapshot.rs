@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use crate::escape::{self, markdown, markdown_code, truncate, truncate_left, visible, width};
 use crate::model::kind::noun;
-use crate::snapshot::{Growth, Snapshot};
+use crate::snapshot::{Growth, SiteHeld, Snapshot};
 use crate::view::quantity::{bytes, count, growth, plural, seconds, share};
 use crate::view::{Look, text};
 
@@ -88,6 +88,24 @@ fn sections(snapshot: &Snapshot, columns: usize, most: usize) -> Vec<Row> {
         rows.extend(snapshot.growth.iter().take(shown).map(|grown| growth_row(grown, place)));
         more(&mut rows, snapshot.growth.len(), shown);
     }
+    if let Some(scan) = &snapshot.scan {
+        let how = match scan.stopped_s {
+            Some(stopped) if stopped > 0.0 => {
+                format!("four looks, for the last it was stopped for {}", seconds(stopped))
+            }
+            Some(_) => "three looks".to_owned(),
+            None => "three looks while it ran: probable, not certain".to_owned(),
+        };
+        rows.push(Row::Title(format!("out of reach ({how})")));
+        if scan.unreachable.is_empty() {
+            rows.push(Row::Text("  nothing".to_owned()));
+        }
+        sites(&mut rows, &scan.unreachable, place, most);
+        more(&mut rows, scan.unreachable.len(), most);
+        let sample = if scan.every_block { "" } else { ", a sample of all" };
+        let (number, read) = (count(scan.looked_for), bytes(scan.bytes));
+        rows.push(Row::Text(format!("  looked for {number}{sample}, in {read} of memory")));
+    }
     rows.push(Row::Title("descriptors".to_owned()));
     for group in snapshot.groups.iter().take(most) {
         let kind = visible(noun(&group.kind, group.count));
@@ -99,19 +117,7 @@ fn sections(snapshot: &Snapshot, columns: usize, most: usize) -> Vec<Row> {
     more(&mut rows, snapshot.groups.len(), most);
     if !snapshot.sites.is_empty() {
         rows.push(Row::Title("held by call site".to_owned()));
-        for held in snapshot.sites.iter().take(most) {
-            let size =
-                if held.bytes > 0 { format!(", {}", bytes(held.bytes)) } else { String::new() };
-            let kind = visible(noun(&held.kind, held.count)).into_owned();
-            let oldest = seconds(held.oldest_s);
-            rows.push(Row::Text(format!(
-                "  {:>7} {kind}{size}, oldest {oldest}",
-                count(held.count)
-            )));
-            let site = text::own_frame(&held.site).map(|frame| text::place(frame, place));
-            let site = site.unwrap_or_else(|| "no call site".to_owned());
-            rows.push(Row::Text(format!("          at {site}")));
-        }
+        sites(&mut rows, &snapshot.sites, place, most);
         more(&mut rows, snapshot.sites.len(), most);
     }
     rows.push(Row::Title("threads".to_owned()));
@@ -158,6 +164,18 @@ fn sections(snapshot: &Snapshot, columns: usize, most: usize) -> Vec<Row> {
         rows.extend(snapshot.unseen.iter().map(|text| Row::Text(format!("  {}", visible(text)))));
     }
     rows
+}
+
+fn sites(rows: &mut Vec<Row>, sites: &[SiteHeld], place: usize, most: usize) {
+    for held in sites.iter().take(most) {
+        let size = if held.bytes > 0 { format!(", {}", bytes(held.bytes)) } else { String::new() };
+        let kind = visible(noun(&held.kind, held.count)).into_owned();
+        let oldest = seconds(held.oldest_s);
+        rows.push(Row::Text(format!("  {:>7} {kind}{size}, oldest {oldest}", count(held.count))));
+        let site = text::own_frame(&held.site).map(|frame| text::place(frame, place));
+        let site = site.unwrap_or_else(|| "no call site".to_owned());
+        rows.push(Row::Text(format!("          at {site}")));
+    }
 }
 
 fn more(rows: &mut Vec<Row>, all: usize, shown: usize) {
