@@ -1,4 +1,6 @@
-use resshim_format::header::{DIRECTORY_OFFSET, Tag};
+use std::mem::offset_of;
+
+use resshim_format::header::{CONTROL_OFFSET, DIRECTORY_OFFSET, Tag};
 use resshim_format::op::{Kind, Op};
 use resshim_format::ring::ChunkState;
 use resshim_format::table::{ModuleRow, RowState, SiteRow, TableType};
@@ -249,4 +251,27 @@ fn stacks_are_found_one_behind_the_other() {
     fixture.stack(&[]);
     fixture.stack(&[7]);
     assert_eq!(ids_in(&fixture), ids);
+}
+
+#[test]
+fn the_clock_of_uses_is_moved_on_where_uses_are_stamped_and_its_rest_is_kept() {
+    let live = directory("use-clock");
+    let clock_at = CONTROL_OFFSET + offset_of!(Control, use_clock);
+    for before in [0, 1000_u64] {
+        let mut fixture = Fixture::new(7, 1);
+        fixture.put(clock_at, &before.to_le_bytes());
+        let region = RegionFile::open(&fixture.write(&live), Access::Drain).unwrap();
+        let drain = Drain::claim(&region, drainer(10), |_| true).unwrap().unwrap();
+        drain.step_uses(&region);
+        let after = region.read().unwrap();
+        let gap = after.header.use_clock_gap;
+        if before == 0 {
+            assert_eq!((after.use_clock, gap), (0, 0), "this process stamps none");
+        } else {
+            assert!(after.use_clock > before);
+            assert_eq!(gap, after.use_clock - before);
+        }
+        drain.release(&region);
+    }
+    std::fs::remove_dir_all(live).unwrap();
 }
