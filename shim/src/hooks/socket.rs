@@ -133,7 +133,7 @@ pub unsafe fn accepted(
         ..Acquired::of(Op::Accept, kind)
     };
     if new >= 0 {
-        uses::stamp(inside.region, listener);
+        uses::used(listener);
     }
     fds::result(inside, new, &what);
 }

@@ -364,7 +364,9 @@ fn set_bit(row: &FdRow, bit: u8, on: bool) {
 
 /// An epoll set has it as a member from now on, or no more.
 pub fn set_watched(region: Region, fd: c_int, on: bool) {
-    if let Some(row) = row(region, fd) {
+    // The quick way first: servers do this for every connection.
+    let quick = crate::region::use_row(fd).map(|(row, _)| row);
+    if let Some(row) = quick.or_else(|| row(region, fd)) {
         set_bit(row, FD_WATCHED, on);
     }
 }
