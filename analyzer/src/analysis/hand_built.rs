@@ -458,6 +458,7 @@ impl Names for Functions {
             is_managed_mapping: false,
             is_managed_block: false,
             is_interpreters: false,
+            is_kept: false,
         }
     }
 }

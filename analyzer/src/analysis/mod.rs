@@ -183,6 +183,10 @@ fn name(
             }
         }
         if analysis.rule() == "leak" {
+            let is_memory = [Kind::Heap.into(), Kind::Mapping.into()].contains(&draft.kind);
+            if is_memory && site.is_kept && draft.verdict == Verdict::StillOpen {
+                continue;
+            }
             temper(&mut draft, &site);
         }
         let key =

@@ -97,6 +97,8 @@ pub struct ResolvedSite {
     pub is_managed_block: bool,
     /// An interpreter acquires here by itself, in a line of the program.
     pub is_interpreters: bool,
+    /// The memory that is acquired here is held by libc or a sanitizer for as long as the process lives.
+    pub is_kept: bool,
 }
 impl ResolvedSite {
     /// The finding's id.
@@ -436,6 +438,7 @@ fn frames_at(
 /// Drops what is innermost and nobody's, finds the user's frame, makes the ids.
 fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> ResolvedSite {
     let dropped = user::dropped(&frames);
+    let is_buffer = user::is_stream_buffer(&frames[..dropped.min(frames.len())]);
     frames.drain(..dropped);
     keys.drain(..dropped);
     let exe = resolve::absolute(&image.exe, &image.cwd);
@@ -484,6 +487,8 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         is_managed_mapping,
         is_managed_block,
         is_interpreters,
+        is_kept: is_buffer
+            || own_rank != Origin::Own && frames.first().is_some_and(user::is_sanitizers),
         site: Site { user: first, own: own_rank == Origin::Own, frames },
     }
 }

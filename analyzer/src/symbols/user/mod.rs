@@ -86,6 +86,25 @@ const DROPPED_LIBRARIES: &[&str] = &[
     "linux-vdso",
 ];
 
+/// Functions of libc whose blocks are given back by nobody but libc: the buffers of streams. A stream that the
+/// program does not close is told itself.
+const KEEPERS: &[&str] =
+    &["_IO_file_doallocate", "__GI__IO_file_doallocate", "_IO_wdefault_doallocate"];
+
+/// Runtimes of sanitizers.
+const SANITIZERS: &[&str] = &["libasan.", "libhwasan.", "liblsan.", "libtsan.", "libubsan."];
+
+/// Whether a block that was acquired through these frames of libc is the buffer of a stream.
+pub fn is_stream_buffer(of_libc: &[Frame]) -> bool {
+    of_libc.iter().any(|frame| KEEPERS.contains(&frame.function.as_str()))
+}
+
+/// Whether a frame is a sanitizer's.
+pub fn is_sanitizers(frame: &Frame) -> bool {
+    let name = frame.module.rsplit('/').next().unwrap_or_default();
+    SANITIZERS.iter().any(|library| name.starts_with(library))
+}
+
 /// Runtimes as shared objects, by the start of their name.
 const RUNTIME_LIBRARIES: &[&str] = &[
     "libjava.",
