@@ -11,7 +11,7 @@
 #![allow(unsafe_code, reason = "hooks; the bootstrap arena")]
 
 use crate::emit::{self, Inside};
-use crate::private::{PRIVATE, Private};
+use crate::private::{PRIVATE, Private, Status};
 use crate::stack::{Registers, apart, here};
 use crate::state::heap;
 use crate::tls::{self, Tls};
@@ -259,6 +259,8 @@ fn sampled(at: Registers, op: Op, result: *mut c_void, size: usize) {
             }
             inside.leave();
         }
+        // Another thread, or this one further out, makes the region now: the next block is asked for again.
+        None if PRIVATE.status() == Status::Making => {}
         None => {
             // No region: not asked again soon.
             // SAFETY: this thread's own block.
