@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use resshim_format::op::{Class, Kind, Op};
+use resshim_format::op::{Kind, Op};
 
 use crate::analysis::{Names, StackRef};
 use crate::collect::code_maps::CodeMaps;
@@ -122,7 +122,8 @@ impl<'t> TraceNames<'t> {
             let resolved = self.site(at(index));
             let exe = model.images.get(site.image as usize).map_or("", |image| &image.exe);
             let kind = Kind::from_name(model.kind_names.name(site.kind));
-            if kind.is_some_and(|kind| kind.class() == Class::Fd) && resolved.is_for_others(exe) {
+            let is_asked_for = matches!(kind, Some(Kind::File | Kind::Dir));
+            if is_asked_for && resolved.is_for_others(exe) {
                 *self.for_others.entry(site.image).or_default() += site.acquired;
             }
             if let Some(likeness) = resolved.likeness() {
@@ -137,8 +138,8 @@ impl<'t> TraceNames<'t> {
         same
     }
 
-    /// How many descriptors threads of a runtime's own acquired in an image, none of whose functions is then
-    /// on the stack. Known after [`TraceNames::same_sites`].
+    /// How many files and directories threads of a runtime's own opened in an image, none of whose functions is
+    /// then on the stack: what else such threads acquire (loops and their wake-ups) nobody has asked for. Known after [`TraceNames::same_sites`].
     pub(super) fn acquired_for_others(&self, image: usize) -> u64 {
         self.for_others.get(&(image as u32)).copied().unwrap_or(0)
     }
