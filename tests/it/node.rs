@@ -120,7 +120,10 @@ fn functions_have_names_wherever_they_are_called_from() {
     assert!(processes.len() >= 3, "children are traced: {processes:?}");
     for process in processes {
         assert!(!map_of(&process["pid"]).exists(), "{process}");
-        assert_eq!(process["not_visible"], serde_json::json!([]), "{process}");
+        // What libuv's pool opens for the program has no function on the stack, and that alone is said.
+        let unseen = process["not_visible"].as_array().expect("a list");
+        let is_pool = |text: &str| text.contains("acquired in node's own threads");
+        assert!(unseen.iter().all(|one| is_pool(one.as_str().unwrap_or(""))), "{process}");
     }
     let left: BTreeSet<_> = std::fs::read_dir(scratch.path()).expect("a directory").collect_names();
     assert_eq!(left, BTreeSet::from(["trace".to_owned()]), "V8 logs nothing here");
