@@ -438,7 +438,7 @@ fn frames_at(
 /// Drops what is innermost and nobody's, finds the user's frame, makes the ids.
 fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> ResolvedSite {
     let dropped = user::dropped(&frames);
-    let is_buffer = user::is_stream_buffer(&frames[..dropped.min(frames.len())]);
+    let by_libc = user::is_kept_by_libc(&frames[..dropped.min(frames.len())]);
     frames.drain(..dropped);
     keys.drain(..dropped);
     let exe = resolve::absolute(&image.exe, &image.cwd);
@@ -487,8 +487,8 @@ fn finish(image: &Image, mut frames: Vec<Frame>, mut keys: Vec<FrameKey>) -> Res
         is_managed_mapping,
         is_managed_block,
         is_interpreters,
-        is_kept: is_buffer
-            || own_rank != Origin::Own && frames.first().is_some_and(user::is_sanitizers),
+        is_kept: by_libc
+            || own_rank != Origin::Own && frames.first().is_some_and(user::is_language_runtime),
         site: Site { user: first, own: own_rank == Origin::Own, frames },
     }
 }

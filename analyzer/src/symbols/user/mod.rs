@@ -86,23 +86,43 @@ const DROPPED_LIBRARIES: &[&str] = &[
     "linux-vdso",
 ];
 
-/// Functions of libc whose blocks are given back by nobody but libc: the buffers of streams. A stream that the
-/// program does not close is told itself.
-const KEEPERS: &[&str] =
-    &["_IO_file_doallocate", "__GI__IO_file_doallocate", "_IO_wdefault_doallocate"];
+/// Functions of libc whose blocks are given back by nobody but libc: buffers of streams (a stream that the program does
+/// not close is told itself), locales, time zones.
+const KEEPERS: &[&str] = &[
+    "_IO_file_doallocate",
+    "__GI__IO_file_doallocate",
+    "_IO_wdefault_doallocate",
+    "setlocale",
+    "__GI_setlocale",
+    "_nl_find_locale",
+    "bindtextdomain",
+    "textdomain",
+    "tzset",
+    "__tzset",
+    "localtime",
+    "__localtime",
+    "localtime_r",
+    "__localtime_r",
+    "__tz_convert",
+    "mktime",
+    "strftime",
+];
 
-/// Runtimes of sanitizers.
-const SANITIZERS: &[&str] = &["libasan.", "libhwasan.", "liblsan.", "libtsan.", "libubsan."];
+/// Runtimes of sanitizers and of C++ (its pool for exceptions when memory is short).
+const LANGUAGE_RUNTIMES: &[&str] =
+    &["libasan.", "libhwasan.", "liblsan.", "libtsan.", "libubsan.", "libstdc++.", "libc++"];
 
-/// Whether a block that was acquired through these frames of libc is the buffer of a stream.
-pub fn is_stream_buffer(of_libc: &[Frame]) -> bool {
-    of_libc.iter().any(|frame| KEEPERS.contains(&frame.function.as_str()))
+/// Whether a block that was acquired through these frames of libc is one that libc keeps.
+pub fn is_kept_by_libc(of_libc: &[Frame]) -> bool {
+    of_libc
+        .iter()
+        .any(|frame| KEEPERS.contains(&frame.function.split('@').next().unwrap_or_default()))
 }
 
-/// Whether a frame is a sanitizer's.
-pub fn is_sanitizers(frame: &Frame) -> bool {
+/// Whether a frame is of a language's runtime.
+pub fn is_language_runtime(frame: &Frame) -> bool {
     let name = frame.module.rsplit('/').next().unwrap_or_default();
-    SANITIZERS.iter().any(|library| name.starts_with(library))
+    LANGUAGE_RUNTIMES.iter().any(|library| name.starts_with(library))
 }
 
 /// Runtimes as shared objects, by the start of their name.
