@@ -329,3 +329,23 @@ fn commands_without_sense_are_refused_in_one_line() {
     normaliser.replace_path(out.path(), "[SCRATCH]");
     expect::output("refused", &normaliser.apply(&texts));
 }
+
+#[test]
+fn what_libc_keeps_for_itself_is_no_leak_and_what_it_gives_is_one() {
+    for report in [report_of_run("libc_keeps"), report_of_preload("libc_keeps")] {
+        assert_eq!(findings(&report), [], "{}", report["findings"]);
+    }
+    let report = report_of_run("libc_gives");
+    let blocks = report["findings"].as_array().expect("findings").iter();
+    let blocks = blocks.filter(|finding| finding["kind"] == "heap");
+    // `getline` may be a function of a header, inlined into the program's own.
+    let own = |finding: &Value| {
+        let frames = finding["site"]["frames"].as_array().expect("frames").iter();
+        let mut names = frames.filter_map(|frame| frame["function"].as_str().map(str::to_owned));
+        names.find(|name| name.starts_with("forget"))
+    };
+    let mut functions: Vec<String> = blocks.filter_map(own).collect();
+    functions.sort_unstable();
+    let forgets = ["forget_addresses", "forget_copy", "forget_line", "forget_path", "forget_text"];
+    assert_eq!(functions, forgets, "{}", report["findings"]);
+}

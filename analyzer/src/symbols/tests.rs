@@ -161,3 +161,44 @@ fn names_in_use_are_marked_so_that_they_are_kept() {
     symbols.site(REGION, &stack(&[0x10010], 0));
     assert!(symbols.names.modules["31"].used && !symbols.names.modules["other"].used);
 }
+
+#[test]
+fn what_libc_keeps_is_told_from_what_it_gives() {
+    let libc = "/usr/lib/x86_64-linux-gnu/libc.so.6";
+    let frame = |module: &str, function: &str| Frame {
+        module: module.into(),
+        function: function.into(),
+        ..Frame::default()
+    };
+    let kept = |functions: &[&str]| {
+        let frames: Vec<Frame> = functions.iter().map(|name| frame(libc, name)).collect();
+        user::is_kept_by_libc(&frames)
+    };
+    for gives in [
+        &["__strdup"][..],
+        &["strdup"],
+        &["vasprintf", "__asprintf_chk"],
+        &["__GI___getdelim", "getline"],
+        &["realpath@@GLIBC_2.3"],
+        &["_IO_new_fopen"],
+        &["fopen64"],
+        &["", "regcomp"],
+        &["getaddrinfo"],
+    ] {
+        assert!(!kept(gives), "{gives:?}");
+    }
+    for keeps in [
+        &["setlocale"][..],
+        &["", "localtime_r"],
+        &["_IO_file_doallocate", "_IO_doallocbuf", "puts"],
+        &["malloc_hook_of_dl", "dlopen"],
+        &["a", "b", "__nss_lookup", "getaddrinfo"],
+        &["__cxa_atexit"],
+    ] {
+        assert!(kept(keeps), "{keeps:?}");
+    }
+    assert!(!kept(&[]), "the program calls malloc itself");
+    assert!(!kept(&["setlocale", ""]), "a function without a name may be any");
+    // The shim and other allocators are no libc.
+    assert!(!user::is_kept_by_libc(&[frame("/x/libjemalloc.so.2", "arena_malloc")]));
+}

@@ -86,37 +86,119 @@ const DROPPED_LIBRARIES: &[&str] = &[
     "linux-vdso",
 ];
 
-/// Functions of libc whose blocks are given back by nobody but libc: buffers of streams (a stream that the program does
-/// not close is told itself), locales, time zones.
-const KEEPERS: &[&str] = &[
-    "_IO_file_doallocate",
-    "__GI__IO_file_doallocate",
-    "_IO_wdefault_doallocate",
-    "setlocale",
-    "__GI_setlocale",
-    "_nl_find_locale",
-    "bindtextdomain",
-    "textdomain",
-    "tzset",
-    "__tzset",
-    "localtime",
-    "__localtime",
-    "localtime_r",
-    "__localtime_r",
-    "__tz_convert",
-    "mktime",
-    "strftime",
+/// libc and its loader.
+const LIBC: &[&str] = &[
+    "ld-linux",
+    "ld-2",
+    "libanl.",
+    "libc-",
+    "libc.",
+    "libdl-",
+    "libdl.",
+    "libpthread",
+    "libresolv",
+    "librt-",
+    "librt.",
 ];
+
+/// Functions of libc that give the caller what he has to give back, by free or by a function of its own: names
+/// without underscores at the front, `64` and `_chk`. What libc allocates in any other (locales, time zones, name
+/// services, converters, buffers of streams, what the loader keeps) is libc's, and stays.
+const GIVERS: &[&str] = &[
+    "aligned_alloc",
+    "argz_add",
+    "argz_append",
+    "argz_create",
+    "argz_create_sep",
+    "asprintf",
+    "backtrace_symbols",
+    "canonicalize_file_name",
+    "catopen",
+    "duplocale",
+    "envz_add",
+    "fdopen",
+    "fdopendir",
+    "fmemopen",
+    "fopen",
+    "fopencookie",
+    "fts_open",
+    "get_current_dir_name",
+    "getcwd",
+    "getdelim",
+    "getifaddrs",
+    "getline",
+    "glob",
+    "hcreate",
+    "hcreate_r",
+    "iconv_open",
+    "if_nameindex",
+    "mtrace",
+    "newlocale",
+    "open_memstream",
+    "open_wmemstream",
+    "opendir",
+    "popen",
+    "posix_memalign",
+    "posix_spawn_file_actions_addclose",
+    "posix_spawn_file_actions_adddup2",
+    "posix_spawn_file_actions_addopen",
+    "pthread_attr_setaffinity_np",
+    "pthread_getattr_np",
+    "realloc",
+    "reallocarray",
+    "realpath",
+    "regcomp",
+    "scandir",
+    "scandirat",
+    "sem_open",
+    "setmntent",
+    "strdup",
+    "strndup",
+    "tdelete",
+    "tempnam",
+    "timer_create",
+    "tmpfile",
+    "tsearch",
+    "vasprintf",
+    "wcsdup",
+    "wordexp",
+];
+/// These give a list, and keep much for themselves on the way to it: what they allocate themselves is the list.
+const GIVERS_OF_A_LIST: &[&str] = &["getaddrinfo"];
+/// Parts of these that make it, in builds where they are functions.
+const MAKERS_OF_A_LIST: &[&str] = &["gaih_inet", "generate_addrinfo", "process_canonname"];
 
 /// Runtimes of sanitizers and of C++ (its pool for exceptions when memory is short).
 const LANGUAGE_RUNTIMES: &[&str] =
     &["libasan.", "libhwasan.", "liblsan.", "libtsan.", "libubsan.", "libstdc++.", "libc++"];
 
-/// Whether a block that was acquired through these frames of libc is one that libc keeps.
-pub fn is_kept_by_libc(of_libc: &[Frame]) -> bool {
-    of_libc
-        .iter()
-        .any(|frame| KEEPERS.contains(&frame.function.split('@').next().unwrap_or_default()))
+/// Whether a block that was acquired through these innermost frames is one that libc keeps: asked of the outermost
+/// function of libc, which the program called.
+pub fn is_kept_by_libc(innermost: &[Frame]) -> bool {
+    let is_libcs = |frame: &&Frame| {
+        let name = frame.module.rsplit('/').next().unwrap_or_default();
+        LIBC.iter().any(|library| name.starts_with(library))
+    };
+    let of_libc: Vec<&Frame> = innermost.iter().filter(is_libcs).collect();
+    // A function without a name may be any.
+    let called = of_libc.last().map(|frame| bare(&frame.function)).unwrap_or_default();
+    let is_list =
+        |frame: &&&Frame| frame.inlined || MAKERS_OF_A_LIST.contains(&bare(&frame.function));
+    let inner = of_libc.len().saturating_sub(1);
+    let gives = GIVERS.contains(&called)
+        || GIVERS_OF_A_LIST.contains(&called)
+            && of_libc.iter().take(inner).filter(|frame| !is_list(frame)).count() == 0;
+    !called.is_empty() && !gives
+}
+
+/// A function of libc by the name that programs know it by.
+fn bare(function: &str) -> &str {
+    let name = function.split('@').next().unwrap_or_default();
+    let name = name.strip_prefix("__GI_").unwrap_or(name).trim_start_matches('_');
+    let name = name.strip_prefix("IO_").unwrap_or(name);
+    let name = name.strip_prefix("new_").unwrap_or(name);
+    let name = name.strip_suffix("_chk").unwrap_or(name);
+    name.strip_suffix("64").unwrap_or(name)
 }
 
 /// Whether a frame is of a language's runtime.
