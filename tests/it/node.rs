@@ -101,6 +101,8 @@ fn functions_have_names_wherever_they_are_called_from() {
         ("inCluster", "function inCluster"),
     ];
     let mut found = findings(&report);
+    // What libuv's pool was opening when the program ended has no line of it.
+    found.retain(|finding| finding["site"]["own"] == true);
     assert_eq!(found.len(), places.len(), "healthy ones are none: {found:#?}");
     for (function, text) in places {
         let line = line_of(&script, text);

@@ -124,7 +124,12 @@ fn a_file_that_only_the_end_of_python_closes_was_still_open() {
         let done = launch.under_run(&trace).run();
         assert_eq!(done.ending, Ending::Exit(0), "{python:?}: {}", done.stderr_text());
         let report = report(&trace, &["--at-exit"]);
-        let files = findings(&report).into_iter().filter(|found| found.0 == "file");
-        assert_eq!(files.map(|found| found.1).sum::<u64>(), 1, "{python:?}: {report:#}");
+        // A library that an interpreter loads (libffi) may keep a file for its whole life.
+        let all = report["findings"].as_array().expect("findings").iter();
+        let its_own = all.filter(|finding| {
+            finding["kind"] == "file" && finding["site"].to_string().contains("forgets.py")
+        });
+        let counts: Vec<_> = its_own.map(|finding| finding["count"].as_u64()).collect();
+        assert_eq!(counts, [Some(1)], "{python:?}: {report:#}");
     }
 }
