@@ -96,7 +96,7 @@ pub fn is_managed_memory(frames: &[Frame], origins: &[Origin], is_mapping: bool)
 }
 
 /// Whether CPython itself acquired memory while it ran a line of the program: between the two is nothing but its
-/// own code, no extension module, no other library. That is a whole arena, or one object that its collector has.
+/// own code and the modules of its own library, no other extension module, no other library. That is a whole arena, or one object that its collector has.
 /// One stripped of its symbols says no more. What a program maps by `mmap` is its own; where that module is built
 /// into the interpreter its function must have its name.
 pub fn is_interpreters(frames: &[Frame], origins: &[Origin]) -> bool {
@@ -107,9 +107,11 @@ pub fn is_interpreters(frames: &[Frame], origins: &[Origin]) -> bool {
     };
     let is_its = |(frame, origin): (&Frame, &Origin)| {
         let module = file_name(&frame.module);
+        let is_interpreters = module.starts_with("python") || module.starts_with("libpython");
         *origin == Origin::Runtime
-            && (module.starts_with("python") || module.starts_with("libpython"))
+            && (is_interpreters || frame.module.contains("/lib-dynload/"))
             && !frame.function.contains("mmap")
+            && !module.contains("mmap")
     };
     managed::runtime_of(line) == Some(Runtime::CPython)
         && !native.is_empty()
@@ -141,7 +143,9 @@ mod tests {
         assert!(its(&[library(), line()]));
         assert!(!its(&[frame("/usr/bin/python3.11", "new_mmap_object"), line()]));
         let dynamic = "/usr/lib/python3.11/lib-dynload/mmap.cpython-311.so";
-        assert!(!its(&[frame(dynamic, ""), stripped(), line()]), "an extension of its own");
+        assert!(!its(&[frame(dynamic, ""), stripped(), line()]), "the program's own mapping");
+        let importing = "/usr/lib/python3.11/lib-dynload/binascii.cpython-311.so";
+        assert!(its(&[stripped(), frame(importing, "binascii_exec"), stripped(), line()]));
         assert!(!its(&[frame("/srv/own.so", "grow"), stripped(), line()]));
         assert!(!its(&[line()]), "nothing is known of who it was");
         assert!(!its(&[stripped()]), "no line of the program");
